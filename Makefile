@@ -1,0 +1,62 @@
+# make            builds build/release/zeroth
+# make test       installs what is missing, builds, runs every test
+# make demo       installs what is missing, builds, runs the demo study
+# make bench      speed, as ratios against peers measured in the same run
+# make parity PARITY=DIR   every parity file of DIR
+# BUILD=asan      the same under AddressSanitizer and UBSan
+BUILD ?= release
+OUT := build/$(BUILD)
+
+CC := gcc
+MPICC_CFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
+MPICC_LIBS = $(shell mpicc --showme:link 2>/dev/null)
+PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl
+HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null || echo -I/usr/include/hdf5/serial)
+HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -L/usr/lib/x86_64-linux-gnu/hdf5/serial -lhdf5)
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
+CFLAGS_release := -O3 -g -march=native -fno-math-errno -fno-trapping-math
+CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+LDFLAGS_asan := -fsanitize=address,undefined
+# Sanitised MPI and HDF5 headers are theirs, not ours: -isystem keeps their warnings out.
+INCLUDES = -I. $(patsubst -I%,-isystem %,$(filter -I%,$(HDF5_CFLAGS) $(MPICC_CFLAGS)))
+CFLAGS = -std=c11 -D_GNU_SOURCE -fopenmp $(WARNINGS) $(CFLAGS_$(BUILD)) $(INCLUDES) -MMD -MP
+LDLIBS = $(HDF5_LIBS) $(MPICC_LIBS) $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lpthread -lm
+
+FLOORS := framework storage models jobs dashboards
+LIB_SOURCES := $(shell find $(FLOORS) -name '*.c' | sort)
+LIB_OBJECTS := $(LIB_SOURCES:%.c=$(OUT)/%.o)
+COMMAND_SOURCES := $(sort $(wildcard commands/*.c))
+COMMAND_OBJECTS := $(COMMAND_SOURCES:%.c=$(OUT)/%.o)
+TEST_SOURCES := $(shell find tests -name 'test_*.c' | sort)
+TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
+BENCH_SOURCES := $(shell find tests -name 'bench_*.c' | sort)
+BENCHES := $(BENCH_SOURCES:tests/%.c=$(OUT)/tests/%)
+
+.PHONY: all lib tests benches deps test test-asan demo bench parity clean
+.DEFAULT_GOAL := all
+.SECONDARY:
+
+all: $(OUT)/zeroth
+lib: $(OUT)/libzeroth.a
+tests: $(TESTS)
+benches: $(BENCHES)
+
+$(OUT)/libzeroth.a: $(LIB_OBJECTS)
+	@rm -f $@
+	@ar rcs $@ $^
+
+$(OUT)/zeroth: $(COMMAND_OBJECTS) $(OUT)/libzeroth.a
+	$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
+
+$(OUT)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(CFLAGS) -c -o $@ $<
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
+	@mkdir -p $(@D)
+	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
+
+-include $(LIB_OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)

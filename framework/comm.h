@@ -1,0 +1,32 @@
+/* Message passing between the ranks of one job. MPI is initialised only when
+ * the program runs under mpirun or srun; otherwise a Comm of one rank does
+ * without. MPI appears in comm.c alone. */
+#ifndef FRAMEWORK_COMM_H
+#define FRAMEWORK_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "framework/status.h"
+
+typedef struct Comm Comm;
+
+Status comm_create(Comm **comm);        /* Collective: all ranks of the launch */
+void comm_destroy(Comm *comm);          /* Collective */
+int comm_rank(const Comm *comm);        /* 0 for NULL */
+int comm_size(const Comm *comm);        /* 1 for NULL */
+Status comm_barrier(Comm *comm);                                        /* Collective */
+Status comm_broadcast(Comm *comm, void *data, size_t bytes, int root);  /* Collective */
+/* Element-wise sum on every rank of `count` 64-bit integers. Collective. */
+Status comm_sum_integers(Comm *comm, int64_t *values, int64_t count);
+/* All ranks learn whether any failed: each passes its own status (taken) and
+ * gets OK only where all were OK; a rank that was fine gets a STATUS_CHILD
+ * naming the first rank that failed. Collective. */
+Status comm_agree(Comm *comm, Status own);
+/* Point to point, for trees of reductions. Blocking. */
+Status comm_send(Comm *comm, const void *data, size_t bytes, int to, int tag);
+Status comm_receive(Comm *comm, void *data, size_t bytes, int from, int tag);
+/* Ends all ranks at once with that exit code (MPI_Abort). Local. */
+void comm_abort(Comm *comm, int exit_code) __attribute__((noreturn));
+
+#endif
