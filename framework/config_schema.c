@@ -1,0 +1,124 @@
+/* Every key of a study, once: type, default, range, readers, help. */
+#include "framework/config.h"
+
+#include <math.h>
+
+#define SHARD (1u << STAGE_SHARD)
+#define BACKBONE (1u << STAGE_BACKBONE)
+#define EXTRACT (1u << STAGE_EXTRACT)
+#define GENERATOR (1u << STAGE_GENERATOR)
+#define EVALUATE (1u << STAGE_EVALUATE)
+#define RUNNER 0u
+#define BIG 1e15
+
+#define BOOL(name, fallback, stages, help) {name, CONFIG_BOOL, fallback, 0, 1, NULL, stages, help}
+#define INTEGER(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER, fallback, low, high, NULL, stages, help}
+#define REAL(name, fallback, low, high, stages, help) {name, CONFIG_REAL, fallback, low, high, NULL, stages, help}
+#define STRING(name, fallback, stages, help) {name, CONFIG_STRING, fallback, 0, 0, NULL, stages, help}
+#define PATH(name, stages, help) {name, CONFIG_PATH, "", 0, 0, NULL, stages, help}
+#define CHOICE(name, fallback, choices, stages, help) {name, CONFIG_CHOICE, fallback, 0, 0, choices, stages, help}
+#define INTEGERS(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER_LIST, fallback, low, high, NULL, stages, help}
+#define REALS(name, fallback, low, high, stages, help) {name, CONFIG_REAL_LIST, fallback, low, high, NULL, stages, help}
+#define STRINGS(name, fallback, stages, help) {name, CONFIG_STRING_LIST, fallback, 0, 0, NULL, stages, help}
+
+const ConfigKey CONFIG_SCHEMA[] = {
+    INTEGER("seed", "0", 0, 4294967295.0, BACKBONE | GENERATOR, "seed of every random draw of a trial"),
+
+    PATH("data.root", SHARD, "directory of the data set: the four paths below are relative to it"),
+    STRING("data.train_json", "panoptic_train.json", SHARD, "COCO panoptic JSON of the training images"),
+    STRING("data.train_images", "train", SHARD, "directory of training images (JPEG or PNG)"),
+    STRING("data.train_panoptic", "", SHARD, "directory of training id PNGs; empty: the JSON's name without .json"),
+    STRING("data.val_json", "panoptic_val.json", SHARD, "COCO panoptic JSON of the test images"),
+    STRING("data.val_images", "val", SHARD, "directory of test images"),
+    STRING("data.val_panoptic", "", SHARD, "directory of test id PNGs; empty: the JSON's name without .json"),
+    STRINGS("data.unseen", "", SHARD, "names of the unseen classes"),
+    PATH("data.unseen_file", SHARD, "file with one unseen class name a line; instead of data.unseen"),
+    CHOICE("data.unseen_rule", "drop", "drop|ignore", SHARD,
+           "training images with an unseen class: drop the image, or keep it with unseen pixels void"),
+    INTEGER("data.long_side", "0", 0, 16384, SHARD, "images are scaled down to this longer side; 0: kept"),
+    INTEGER("data.shard_images", "512", 1, 1000000, SHARD, "images in one shard file"),
+    PATH("data.class_vectors", EXTRACT, "text or CSV file with a semantic vector per class"),
+
+    CHOICE("segmenter.backbone", "resnet", "resnet|mobilenet_v2", BACKBONE | EXTRACT, "feature extractor"),
+    PATH("segmenter.weights", BACKBONE, "safetensors file that the backbone starts from"),
+    INTEGER("segmenter.width", "32", 8, 512, BACKBONE | EXTRACT, "channels of the ResNet's first stage"),
+    INTEGERS("segmenter.blocks", "[1, 1, 1, 1]", 1, 64, BACKBONE | EXTRACT, "residual blocks of the ResNet's four stages"),
+    BOOL("segmenter.freeze_backbone", "false", BACKBONE, "the backbone's weights never change"),
+    REAL("segmenter.backbone_rate", "0.1", 0, 100, BACKBONE, "learning-rate multiplier of the backbone"),
+    CHOICE("segmenter.pixel_decoder", "fpn", "fpn|deformable", BACKBONE | EXTRACT, "multi-scale feature decoder"),
+    INTEGER("segmenter.pixel_layers", "2", 1, 24, BACKBONE | EXTRACT, "encoder layers of the deformable pixel decoder"),
+    INTEGER("segmenter.dim", "64", 8, 2048, BACKBONE | EXTRACT, "hidden size; a multiple of heads"),
+    INTEGER("segmenter.heads", "4", 1, 64, BACKBONE | EXTRACT, "attention heads"),
+    INTEGER("segmenter.ffn", "128", 8, 8192, BACKBONE | EXTRACT, "hidden size of the feed-forward layers"),
+    INTEGER("segmenter.layers", "3", 1, 24, BACKBONE | EXTRACT, "transformer decoder layers"),
+    INTEGER("segmenter.queries", "20", 1, 1000, BACKBONE | EXTRACT, "object queries"),
+    INTEGER("segmenter.points", "256", 16, 100000, BACKBONE, "sampled points a mask in matching and losses"),
+    REAL("segmenter.class_weight", "2", 0, 1000, BACKBONE, "weight of the class loss"),
+    REAL("segmenter.mask_weight", "5", 0, 1000, BACKBONE, "weight of the mask cross-entropy"),
+    REAL("segmenter.dice_weight", "5", 0, 1000, BACKBONE, "weight of the dice loss"),
+    REAL("segmenter.no_object_weight", "0.1", 0, 10, BACKBONE, "weight of no-object in the class loss"),
+
+    INTEGER("train.steps", "1000", 1, 100000000, BACKBONE, "optimiser steps of the segmenter"),
+    INTEGER("train.batch", "8", 1, 4096, BACKBONE, "images a step, over all ranks"),
+    CHOICE("train.optimizer", "adamw", "sgd|adam|adamw", BACKBONE, "optimiser"),
+    REAL("train.rate", "0.0005", 0, 10, BACKBONE, "learning rate"),
+    REAL("train.weight_decay", "0.05", 0, 1, BACKBONE, "weight decay"),
+    REAL("train.clip", "1", 0, 1000000, BACKBONE, "limit of the global gradient norm; 0: none"),
+    CHOICE("train.schedule", "steps", "constant|steps|cosine|poly", BACKBONE, "learning-rate schedule"),
+    REALS("train.milestones", "[0.9, 0.95]", 0, 1, BACKBONE, "steps schedule: the rate falls tenfold at these fractions"),
+    INTEGER("train.warmup", "20", 0, 1000000, BACKBONE, "steps of linear warm-up"),
+    INTEGERS("train.crop", "[64, 64]", 16, 4096, BACKBONE, "height and width of training crops"),
+    REALS("train.scale", "[1, 1]", 0.05, 8, BACKBONE, "range of the random scale before cropping"),
+    BOOL("train.flip", "true", BACKBONE, "random horizontal flip"),
+    REAL("train.colour", "0", 0, 1, BACKBONE, "strength of random brightness, contrast and saturation"),
+    INTEGER("train.patience", "20", 1, 1000000, BACKBONE, "stop after this many non-finite steps"),
+
+    INTEGER("extract.crops", "1", 1, 100, EXTRACT, "passes over the training images; all but the first are augmented"),
+    REAL("extract.match_iou", "0.5", 0, 1, EXTRACT,
+         "a query is a real sample of its matched class only where its mask's IoU reaches this"),
+    INTEGER("extract.pictures", "12", 0, 100000, EXTRACT, "test images kept for side-by-side pictures"),
+    INTEGER("extract.long_side", "0", 0, 16384, EXTRACT, "test images are scaled to this longer side; 0: as stored"),
+
+    CHOICE("generator.kind", "primitive", "none|gmmn|primitive", GENERATOR, "how unseen embeddings are synthesised"),
+    INTEGER("generator.steps", "2000", 0, 100000000, GENERATOR, "iterations"),
+    INTEGER("generator.rows", "96", 2, 65536, GENERATOR, "real seen embeddings a step"),
+    INTEGER("generator.primitives", "400", 1, 100000, GENERATOR, "learned primitives N"),
+    INTEGER("generator.layers", "3", 1, 24, GENERATOR, "transformer layers of the primitive generator"),
+    INTEGER("generator.heads", "8", 1, 64, GENERATOR, "attention heads; divide segmenter.dim"),
+    INTEGER("generator.ffn", "1024", 8, 16384, GENERATOR, "hidden size of the feed-forward layers and of the GMMN"),
+    REAL("generator.dropout", "0.1", 0, 0.95, GENERATOR, "dropout"),
+    BOOL("generator.noise", "true", GENERATOR, "noise is added after cross-attention"),
+    REAL("generator.rate", "0.0005", 0, 10, GENERATOR, "Adam's learning rate of the generator"),
+    REAL("generator.classification_weight", "0.001", 0, 1000, GENERATOR, "weight of the synthetic features' cross-entropy"),
+    BOOL("generator.disentangle", "true", GENERATOR, "split features into semantic-related and unrelated parts"),
+    BOOL("generator.align", "true", GENERATOR, "align class relations with the semantic space"),
+    BOOL("generator.align_seen_seen", "true", GENERATOR, "alignment term among seen classes"),
+    BOOL("generator.align_unseen_unseen", "true", GENERATOR, "alignment term among unseen classes"),
+    BOOL("generator.align_seen_unseen", "true", GENERATOR, "alignment term between seen and unseen classes"),
+    REAL("generator.weight", "0.0001", 0, 1000, GENERATOR, "weight w of disentanglement and alignment together"),
+    REAL("generator.weight_align", "1", 0, 1000, GENERATOR, "w1, of alignment and the unrelated part's KL"),
+    REAL("generator.weight_relation", "1", 0, 1000, GENERATOR, "w2, of the relation net"),
+    REAL("generator.weight_reconstruction", "0.5", 0, 1000, GENERATOR, "w3, of the reconstruction"),
+    REAL("generator.temperature", "0.1", 0.0001, 100, GENERATOR, "temperature of the KL terms"),
+    REALS("generator.sigmas", "[2, 5, 10, 20, 40, 80]", 0.000001, BIG, GENERATOR, "bandwidths of the moment matching"),
+
+    CHOICE("classifier.when", "joint", "joint|after", GENERATOR, "trained in turn with the generator, or after it"),
+    INTEGER("classifier.rows", "256", 2, 65536, GENERATOR, "real embeddings, no-object included, a step"),
+    INTEGER("classifier.unseen_choice", "5", 1, 10000, GENERATOR, "unseen classes synthesised a step, K"),
+    REAL("classifier.unseen_weight", "5", 0, 1000, GENERATOR, "weight of unseen classes in its loss"),
+    REAL("classifier.no_object_weight", "0.1", 0, 10, GENERATOR, "weight of no-object in its loss"),
+    REAL("classifier.rate", "0.001", 0, 10, GENERATOR, "Adam's learning rate of the classifier"),
+
+    REAL("evaluate.score", "0.8", 0, 1, EVALUATE, "panoptic: queries under this class probability are dropped"),
+    REAL("evaluate.overlap", "0.8", 0, 1, EVALUATE, "panoptic: segments that keep less of their own mask are dropped"),
+    INTEGER("evaluate.pictures", "6", 0, 100000, EVALUATE, "side-by-side pictures written"),
+
+    STRING("work", "", RUNNER, "directory of ledger, runs and artifacts; empty: zeroth-work in the current directory"),
+    INTEGER("run.cores", "0", 0, 4096, RUNNER, "cores the local executor may use; 0: all of this machine"),
+    INTEGER("run.threads", "1", 1, 256, RUNNER, "threads of one job"),
+    INTEGER("run.ranks", "1", 1, 4096, RUNNER, "ranks of a shard job under mpirun"),
+    INTEGER("run.attempts", "2", 1, 100, RUNNER, "attempts of a job that fails"),
+    REAL("run.checkpoint_seconds", "20", 0, 86400, RUNNER, "seconds between checkpoints; 0: after every step"),
+};
+
+const int CONFIG_SCHEMA_COUNT = (int)(sizeof CONFIG_SCHEMA / sizeof CONFIG_SCHEMA[0]);

@@ -1,0 +1,58 @@
+/* A stage of the pipeline: what it reads, what it makes, and how it goes on
+ * after a kill. The loop around it (steps, checkpoints, signals, progress,
+ * metrics) is written once, in attempt.c. */
+#ifndef JOBS_STAGE_H
+#define JOBS_STAGE_H
+
+#include "framework/comm.h"
+#include "framework/config.h"
+
+/* What an attempt gives its stage. Valid from start to destroy. */
+typedef struct StageContext {
+    const Config *config;
+    uint64_t seed;
+    const char *inputs[STAGE_COUNT]; /* artifact directory of each stage that this one reads; NULL for others */
+    const char *output;              /* existing temporary directory; becomes the artifact when finish succeeds */
+    Comm *comm;
+    int threads;
+    bool (*stopping)(void *stop);    /* true after SIGTERM, SIGUSR1 or near the time limit; may be polled in a step */
+    void *stop;
+} StageContext;
+
+#define STAGE_MAX_METRICS 16
+/* Named numbers of one step, shown in progress and kept in events.jsonl. */
+typedef struct StageMetrics {
+    int count;
+    struct { const char *name; double value; } items[STAGE_MAX_METRICS]; /* names are string literals */
+} StageMetrics;
+void stage_metric(StageMetrics *metrics, const char *name, double value); /* drops what does not fit */
+
+typedef struct Stage {
+    StageId id;
+    int version;              /* part of a job's key; raise it when results change */
+    unsigned inputs;          /* bits 1 << StageId of the artifacts it reads */
+    const char *unit;         /* of progress: "steps", "images" */
+    bool parallel;            /* may run under several ranks */
+    /* Hashes what the stage reads from outside the work directory (files named by CONFIG_PATH keys) into a job's
+     * key. NULL: nothing. Fast: called in every plan. */
+    Status (*fingerprint)(const Config *config, Hasher *hasher);
+    /* Opens inputs, allocates, builds. `*total` is the number of steps. Collective. */
+    Status (*start)(const StageContext *context, void **state, int64_t *total);
+    /* Step number `step`, from 0. STATUS_INTERRUPTED only if `stopping` made it give up half-way, leaving the
+     * state as before the step. Collective. */
+    Status (*step)(void *state, int64_t step, StageMetrics *metrics);
+    /* State after the last finished step, into one file by way of storage/checkpoint.h (which is atomic). NULL: a
+     * stage that goes on from its partial output instead. Rank 0 only. */
+    Status (*save)(void *state, const char *path, int64_t next_step);
+    /* Restores what save wrote and tells the next step. Collective. */
+    Status (*load)(void *state, const char *path, int64_t *next_step);
+    /* Writes the artifact into context->output after the last step. Collective. */
+    Status (*finish)(void *state);
+    void (*destroy)(void *state);
+} Stage;
+
+/* Registered stages, by id. */
+const Stage *stage_get(StageId id);
+extern const Stage STAGE_DEF_SHARD, STAGE_DEF_BACKBONE, STAGE_DEF_EXTRACT, STAGE_DEF_GENERATOR, STAGE_DEF_EVALUATE;
+
+#endif
