@@ -1,6 +1,7 @@
 /* Private to the engine: what an op is. Every op kind is one row of OP_KINDS,
  * one section of an ops_*.c file (the building function with its shape rule)
- * and one entry of each backend's table (cpu/kernels_*.c: kernels_KIND). */
+ * and one entry of each backend's table (cpu/kernels_*.c: kernels_KIND).
+ * A reshape is no op: its tensor is an alias. */
 #ifndef ENGINE_OP_H
 #define ENGINE_OP_H
 
@@ -14,7 +15,7 @@
     X(OP_GROUP_NORM, group_norm) X(OP_NORMALIZE, normalize)                      \
     X(OP_ACTIVATION, activation) X(OP_SUM, sum) X(OP_PRODUCT, product)           \
     X(OP_SCALE, scale) X(OP_DROPOUT, dropout) X(OP_SOFTMAX, softmax)             \
-    X(OP_PAIR_SUM, pair_sum) X(OP_RESHAPE, reshape) X(OP_CONCAT, concat)         \
+    X(OP_PAIR_SUM, pair_sum) X(OP_CONCAT, concat)         \
     X(OP_SLICE, slice) X(OP_GATHER, gather) X(OP_SWAP_MIDDLE, swap_middle)       \
     X(OP_CROSS_ENTROPY, cross_entropy) X(OP_L1_LOSS, l1_loss)                    \
     X(OP_SOFTMAX_KL, softmax_kl) X(OP_MMD_LOSS, mmd_loss) X(OP_MEAN, mean)       \
