@@ -1,0 +1,76 @@
+/* The whole segmenter: backbone, pixel decoder, masked-attention transformer
+ * decoder and its training loss (Cheng et al. 2022). One image at a time: a
+ * batch is several calls, whose gradients the caller adds up.
+ *
+ * Parameters have the published names under "backbone.", "pixel_decoder." and
+ * "decoder."; the class head is "decoder.class_embed.weight" [S+1, D] and
+ * ".bias" [S+1]. Not thread-safe. */
+#ifndef SEGMENTER_SEGMENTER_H
+#define SEGMENTER_SEGMENTER_H
+
+#include "models/engine/graph.h"
+#include "models/segmenter/criterion.h"
+
+typedef enum BackboneChoice { SEGMENTER_RESNET, SEGMENTER_MOBILENET_V2 } BackboneChoice;
+typedef enum PixelDecoderChoice { SEGMENTER_FPN, SEGMENTER_DEFORMABLE } PixelDecoderChoice;
+
+typedef struct SegmenterConfig {
+    BackboneChoice backbone;
+    int width;                /* channels of the ResNet's first stage */
+    int blocks[4];            /* residual blocks of its four stages */
+    bool freeze_backbone;
+    double backbone_rate;     /* learning-rate multiplier of the backbone */
+    PixelDecoderChoice pixel_decoder;
+    int pixel_layers;         /* encoder layers of the deformable one */
+    int dim;                  /* D: queries, features; a multiple of heads and of 4 */
+    int mask_dim;             /* of mask embeddings and features; 0: dim */
+    int heads, ffn, layers;   /* of the transformer decoder; ffn also of the deformable encoder */
+    int queries;              /* Q */
+    int classes;              /* S, without no object */
+    CriterionConfig criterion;
+} SegmenterConfig;
+SegmenterConfig segmenter_default(int classes); /* the small network of the config's defaults */
+
+typedef struct Segmenter Segmenter;
+/* Parameters are drawn from `seed`. dtype F32, or F64 for gradient checks.
+ * STATUS_INVALID where sizes don't fit together. */
+Status segmenter_create(const SegmenterConfig *config, const Backend *backend, Dtype dtype, uint64_t seed,
+                        Segmenter **segmenter);
+void segmenter_destroy(Segmenter *segmenter);
+/* Owned by the segmenter; values may be overwritten by a checkpoint or another network's. */
+Parameters *segmenter_parameters(Segmenter *segmenter);
+const SegmenterConfig *segmenter_config(const Segmenter *segmenter);
+/* Graphs kept, each for one image shape and purpose (training, inference), the least recently used thrown away
+ * first; 4 by default. */
+void segmenter_set_cache(Segmenter *segmenter, int graphs);
+
+/* Sizes of the mask logits of a height x width image: a quarter, rounded up. */
+void segmenter_mask_size(int64_t height, int64_t width, int64_t *mask_height, int64_t *mask_width);
+
+/* Forward, loss and backward of one image [height, width, 3], normalised:
+ * ADDS its share of the batch's gradient to parameters->grads (zero them
+ * first, or per sample for a GradientTree). The target's map may have another
+ * resolution than the image; both cover the same field. height and width are
+ * multiples of 32. `batch`: criterion_count over the batch's images first.
+ * A non-finite loss or gradient is not an error here: see losses, and
+ * optimizer_clip. */
+Status segmenter_train_sample(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
+                              const SegmentTarget *target, const CriterionBatch *batch, CriterionLosses *losses);
+/* The same without backward: the loss alone, for validation. */
+Status segmenter_loss(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
+                      const SegmentTarget *target, const CriterionBatch *batch, CriterionLosses *losses);
+
+/* Outputs of the last head, in the caller's buffers; any may be NULL. */
+typedef struct SegmenterOutputs {
+    float *class_logits; /* [Q, S + 1] */
+    float *mask_logits;  /* [Q, mask_height * mask_width] */
+    float *embeddings;   /* [Q, D]: queries after the last norm, the class head's input */
+} SegmenterOutputs;
+/* `query_label` [Q] with `target`: the label of the segment that each query
+ * matches (points keyed by `batch`), or S for no object. Both NULL: not
+ * matched. */
+Status segmenter_infer(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
+                       const SegmentTarget *target, const CriterionBatch *batch, SegmenterOutputs *outputs,
+                       int32_t *query_label);
+
+#endif
