@@ -1,0 +1,114 @@
+/* The program: finds the subcommand in one table and calls it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "framework/text.h"
+#include "framework/version.h"
+
+#define COMMON_HELP                                                          \
+    "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
+    " -q quiet, -v verbose\n"
+
+/* Commands whose files are still to come are weak: their rows stay hidden. */
+#pragma weak command_report
+#pragma weak command_score
+#pragma weak command_data
+#pragma weak command_predict
+
+static const Command COMMANDS[] = {
+    {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
+     "  --only STAGE      run up to this stage only\n"
+     "  --keep-going      default; --fail-fast stops at the first failed job\n"},
+    {"plan", command_plan, "STUDY.yaml [KEY=VALUE ...]", "show the jobs a study needs, and run nothing",
+     "  --jobs            one line per job\n"
+     "  --trials          one line per trial\n"},
+    {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
+     "  --failed          failed jobs only\n"},
+    {"report", command_report, "STUDY.yaml", "scores per variant, mean and interval over seeds",
+     "  --format text|markdown|csv|latex|json\n"},
+    {"logs", command_logs, "JOB", "the log of a job's last attempt; JOB may be the start of its key",
+     "  -f, --follow      go on as it grows\n"
+     "  -n, --lines N     last N lines only\n"},
+    {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets", NULL},
+    {"predict", command_predict, "CHECKPOINT IMAGE...", "segment pictures", NULL},
+    {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout", NULL},
+    {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning", NULL},
+    {"doctor", command_doctor, "", "check this machine and work directory", NULL},
+    {"attempt", command_attempt, "SPEC.json", NULL, NULL},
+};
+static const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0];
+
+static void print_commands(FILE *out)
+{
+    fprintf(out, "zeroth: ablation studies of zero-shot segmentation\n\nusage: zeroth COMMAND [ARGUMENTS]\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (COMMANDS[i].summary != NULL && COMMANDS[i].run != NULL)
+            fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    fprintf(out, "\n'zeroth COMMAND --help' says more; 'zeroth --version' tells the version.\n" COMMON_HELP);
+}
+
+static void print_help(const Command *command)
+{
+    printf("usage: zeroth %s %s\n", command->name, command->usage);
+    if (command->summary != NULL) printf("%s\n", command->summary);
+    if (command->help != NULL) printf("\n%s", command->help);
+    printf("\n" COMMON_HELP);
+}
+
+static const Command *find_command(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (COMMANDS[i].run != NULL && strcmp(COMMANDS[i].name, name) == 0) return &COMMANDS[i];
+    return NULL;
+}
+
+/* The command with the most similar name, or NULL where none is near. */
+static const char *nearest_command(const char *name)
+{
+    const char *nearest = NULL;
+    int best = 3;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        int distance = text_distance(name, COMMANDS[i].name);
+        if (COMMANDS[i].summary != NULL && COMMANDS[i].run != NULL && distance < best) {
+            best = distance;
+            nearest = COMMANDS[i].name;
+        }
+    }
+    return nearest;
+}
+
+static bool wants_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) return true;
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_commands(stderr);
+        return status_exit_code(STATUS_USAGE);
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_commands(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("zeroth %s (%s)\n", VERSION_NUMBER, version_commit());
+        return 0;
+    }
+    const Command *command = find_command(argv[1]);
+    if (command == NULL) {
+        const char *nearest = nearest_command(argv[1]);
+        fprintf(stderr, "zeroth: unknown command '%s'%s%s%s\n", argv[1], nearest ? ": did you mean '" : "",
+                nearest ? nearest : "", nearest ? "'?" : ": see 'zeroth --help'");
+        return status_exit_code(STATUS_USAGE);
+    }
+    if (wants_help(argc - 1, argv + 1)) {
+        print_help(command);
+        return 0;
+    }
+    return command->run(argc - 1, argv + 1);
+}
