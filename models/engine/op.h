@@ -15,8 +15,8 @@
     X(OP_GROUP_NORM, group_norm) X(OP_NORMALIZE, normalize)                      \
     X(OP_ACTIVATION, activation) X(OP_SUM, sum) X(OP_PRODUCT, product)           \
     X(OP_SCALE, scale) X(OP_DROPOUT, dropout) X(OP_SOFTMAX, softmax)             \
-    X(OP_PAIR_SUM, pair_sum) X(OP_CONCAT, concat)         \
-    X(OP_SLICE, slice) X(OP_GATHER, gather) X(OP_SWAP_MIDDLE, swap_middle)       \
+    X(OP_PAIR_SUM, pair_sum) X(OP_CONCAT, concat) X(OP_SLICE, slice)             \
+    X(OP_GATHER, gather) X(OP_SWAP_MIDDLE, swap_middle)                          \
     X(OP_CROSS_ENTROPY, cross_entropy) X(OP_L1_LOSS, l1_loss)                    \
     X(OP_SOFTMAX_KL, softmax_kl) X(OP_MMD_LOSS, mmd_loss) X(OP_MEAN, mean)       \
     X(OP_TOTAL, total)
@@ -69,6 +69,17 @@ static inline bool op_wants_grad(const Op *op, int k)
 /* The random position of the current forward (graph_set_random). */
 void graph_random_position(const Graph *graph, uint64_t *seed, uint64_t *step, uint64_t *sample);
 bool graph_is_training(const Graph *graph);
+
+/* A tensor's shape for messages, as "[8, 16]"; "no tensor" for NULL. Used as shape_text(x).text. */
+typedef struct ShapeText { char text[96]; } ShapeText;
+ShapeText shape_text(const Tensor *tensor);
+/* The same rank and dimensions. */
+bool tensor_same_shape(const Tensor *a, const Tensor *b);
+/* F32 or F64. */
+static inline bool tensor_is_real(const Tensor *tensor)
+{
+    return tensor->dtype == DTYPE_F32 || tensor->dtype == DTYPE_F64;
+}
 
 /* Product of all but the last `trailing` dimensions. */
 int64_t tensor_leading(const Tensor *tensor, int trailing);

@@ -1,5 +1,7 @@
 #include "models/engine/tensor.h"
 
+#include <stdio.h>
+
 #include "models/engine/op.h"
 
 static const struct { const char *name; int size; } dtypes[] = {
@@ -24,4 +26,23 @@ int64_t tensor_leading(const Tensor *tensor, int trailing)
     int64_t product = 1;
     for (int d = 0; d < tensor->rank - trailing; d++) product *= tensor->shape[d];
     return product;
+}
+
+ShapeText shape_text(const Tensor *tensor)
+{
+    ShapeText shape = {"no tensor"};
+    if (tensor == NULL) return shape;
+    int at = snprintf(shape.text, sizeof shape.text, "[");
+    for (int d = 0; d < tensor->rank; d++)
+        at += snprintf(shape.text + at, sizeof shape.text - (size_t)at, d == 0 ? "%lld" : ", %lld", (long long)tensor->shape[d]);
+    snprintf(shape.text + at, sizeof shape.text - (size_t)at, "]%s%s", tensor_is_real(tensor) ? "" : " ",
+             tensor_is_real(tensor) ? "" : dtype_name(tensor->dtype));
+    return shape;
+}
+
+bool tensor_same_shape(const Tensor *a, const Tensor *b)
+{
+    bool same = a->rank == b->rank;
+    for (int d = 0; same && d < a->rank; d++) same = a->shape[d] == b->shape[d];
+    return same;
 }
