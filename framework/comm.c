@@ -1,0 +1,182 @@
+#include "framework/comm.h"
+
+#include <limits.h>
+#include <mpi.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "framework/log.h"
+#include "framework/memory.h"
+
+/* MPI counts are ints: larger messages go in pieces of this size. */
+enum { PIECE = 1 << 30, MESSAGE_BYTES = 1024 };
+
+struct Comm {
+    MPI_Comm handle; /* unused where size is 1 without a launcher */
+    int rank, size;
+    bool launched; /* under mpirun or srun, so MPI is in use */
+};
+
+static Status mpi_status(int result, const char *action)
+{
+    if (result == MPI_SUCCESS) return OK;
+    char text[MPI_MAX_ERROR_STRING + 1] = "";
+    int length = 0;
+    if (MPI_Error_string(result, text, &length) != MPI_SUCCESS) length = 0;
+    text[length] = '\0';
+    return status_error(STATUS_LIBRARY, "MPI cannot %s: %s", action, text);
+}
+
+/* What mpirun and srun set in the environment of each rank. */
+static bool is_launched(void)
+{
+    return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL;
+}
+
+static Status join_world(Comm *comm)
+{
+    int initialised = 0, finalised = 0, provided = MPI_THREAD_SINGLE;
+    MPI_Initialized(&initialised);
+    MPI_Finalized(&finalised);
+    if (finalised) return status_error(STATUS_INTERNAL, "MPI was ended already and cannot be started again");
+    if (!initialised) {
+        TRY(mpi_status(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided), "start"));
+        if (provided < MPI_THREAD_FUNNELED)
+            return status_error(STATUS_LIBRARY, "this MPI does not allow threads beside it");
+    }
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    TRY(mpi_status(MPI_Comm_dup(MPI_COMM_WORLD, &comm->handle), "make a communicator"));
+    MPI_Comm_set_errhandler(comm->handle, MPI_ERRORS_RETURN);
+    TRY(mpi_status(MPI_Comm_rank(comm->handle, &comm->rank), "tell the rank"));
+    return mpi_status(MPI_Comm_size(comm->handle, &comm->size), "tell the number of ranks");
+}
+
+Status comm_create(Comm **comm)
+{
+    *comm = NULL;
+    Comm *made = memory_alloc(sizeof *made);
+    if (made == NULL) return status_no_memory(sizeof *made, "communication");
+    *made = (Comm){.handle = MPI_COMM_NULL, .size = 1, .launched = is_launched()};
+    if (made->launched) {
+        Status status = join_world(made);
+        if (status != OK) {
+            memory_free(made);
+            return status;
+        }
+        log_set_rank(made->rank);
+    }
+    *comm = made;
+    return OK;
+}
+
+void comm_destroy(Comm *comm)
+{
+    if (comm == NULL) return;
+    if (comm->launched) {
+        MPI_Comm_free(&comm->handle);
+        MPI_Finalize();
+    }
+    memory_free(comm);
+}
+
+int comm_rank(const Comm *comm)
+{
+    return comm != NULL ? comm->rank : 0;
+}
+
+int comm_size(const Comm *comm)
+{
+    return comm != NULL ? comm->size : 1;
+}
+
+Status comm_barrier(Comm *comm)
+{
+    if (comm_size(comm) == 1) return OK;
+    return mpi_status(MPI_Barrier(comm->handle), "wait for the other ranks");
+}
+
+static int piece_of(size_t bytes)
+{
+    return bytes > PIECE ? PIECE : (int)bytes;
+}
+
+Status comm_broadcast(Comm *comm, void *data, size_t bytes, int root)
+{
+    if (comm_size(comm) == 1) return OK;
+    for (size_t done = 0; done < bytes;) {
+        int piece = piece_of(bytes - done);
+        TRY(mpi_status(MPI_Bcast((char *)data + done, piece, MPI_BYTE, root, comm->handle), "broadcast"));
+        done += (size_t)piece;
+    }
+    return OK;
+}
+
+Status comm_sum_integers(Comm *comm, int64_t *values, int64_t count)
+{
+    if (comm_size(comm) == 1) return OK;
+    for (int64_t done = 0; done < count;) {
+        int piece = piece_of((size_t)(count - done));
+        TRY(mpi_status(MPI_Allreduce(MPI_IN_PLACE, values + done, piece, MPI_INT64_T, MPI_SUM, comm->handle),
+                       "sum over ranks"));
+        done += piece;
+    }
+    return OK;
+}
+
+Status comm_agree(Comm *comm, Status own)
+{
+    if (comm_size(comm) == 1) return own;
+    int first = own != OK ? comm->rank : INT_MAX;
+    Status status = mpi_status(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle), "agree");
+    if (status != OK) return status_first(own, status);
+    if (first == INT_MAX) return OK;
+    char message[MESSAGE_BYTES] = "";
+    snprintf(message, sizeof message, "%s", status_message(own));
+    status = comm_broadcast(comm, message, sizeof message, first);
+    if (status != OK || own != OK) return status_first(own, status);
+    return status_error(STATUS_CHILD, "rank %d failed: %s", first, message);
+}
+
+static Status check_peer(const Comm *comm, int peer, int tag)
+{
+    if (peer < 0 || peer >= comm_size(comm) || peer == comm_rank(comm) || tag < 0)
+        return status_error(STATUS_INTERNAL, "rank %d of %d cannot exchange with rank %d, tag %d", comm_rank(comm),
+                            comm_size(comm), peer, tag);
+    return OK;
+}
+
+Status comm_send(Comm *comm, const void *data, size_t bytes, int to, int tag)
+{
+    TRY(check_peer(comm, to, tag));
+    size_t done = 0;
+    do { /* an empty message is sent too */
+        int piece = piece_of(bytes - done);
+        TRY(mpi_status(MPI_Send((const char *)data + done, piece, MPI_BYTE, to, tag, comm->handle), "send"));
+        done += (size_t)piece;
+    } while (done < bytes);
+    return OK;
+}
+
+Status comm_receive(Comm *comm, void *data, size_t bytes, int from, int tag)
+{
+    TRY(check_peer(comm, from, tag));
+    size_t done = 0;
+    do {
+        int piece = piece_of(bytes - done), got = 0;
+        MPI_Status received;
+        TRY(mpi_status(MPI_Recv((char *)data + done, piece, MPI_BYTE, from, tag, comm->handle, &received), "receive"));
+        MPI_Get_count(&received, MPI_BYTE, &got);
+        if (got != piece)
+            return status_error(STATUS_INTERNAL, "rank %d sent %d bytes where %d were due", from, got, piece);
+        done += (size_t)piece;
+    } while (done < bytes);
+    return OK;
+}
+
+void comm_abort(Comm *comm, int exit_code)
+{
+    if (comm != NULL && comm->launched) MPI_Abort(comm->handle, exit_code);
+    _exit(exit_code);
+}
