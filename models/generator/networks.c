@@ -1,0 +1,283 @@
+#include "models/generator/networks.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "framework/memory.h"
+#include "models/engine/ops.h"
+
+enum { NAME_LENGTH = 128 };
+#define NORM_EPSILON 1e-5 /* PyTorch's LayerNorm */
+
+/* PyTorch's Linear: weight and bias uniform in +-1/sqrt(in). */
+static void declare_linear(Parameters *parameters, const char *name, int64_t in, int64_t out)
+{
+    char full[NAME_LENGTH];
+    snprintf(full, sizeof full, "%s.weight", name);
+    parameters_add(parameters, full, 2, (int64_t[]){out, in}, (Init){INIT_KAIMING_UNIFORM, 1});
+    snprintf(full, sizeof full, "%s.bias", name);
+    parameters_add(parameters, full, 1, (int64_t[]){out}, (Init){INIT_UNIFORM, 1 / sqrt((double)in)});
+}
+
+/* PyTorch's MultiheadAttention: Glorot for the stacked q, k, v, zero biases. */
+static void declare_attention(Parameters *parameters, const char *name, int64_t dim)
+{
+    char full[NAME_LENGTH];
+    snprintf(full, sizeof full, "%s.in_proj_weight", name);
+    parameters_add(parameters, full, 2, (int64_t[]){3 * dim, dim}, (Init){INIT_XAVIER_UNIFORM, 1});
+    snprintf(full, sizeof full, "%s.in_proj_bias", name);
+    parameters_add(parameters, full, 1, (int64_t[]){3 * dim}, (Init){INIT_ZERO, 0});
+    snprintf(full, sizeof full, "%s.out_proj.weight", name);
+    parameters_add(parameters, full, 2, (int64_t[]){dim, dim}, (Init){INIT_KAIMING_UNIFORM, 1});
+    snprintf(full, sizeof full, "%s.out_proj.bias", name);
+    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+}
+
+static void declare_norm(Parameters *parameters, const char *name, int64_t dim)
+{
+    char full[NAME_LENGTH];
+    snprintf(full, sizeof full, "%s.weight", name);
+    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ONE, 0});
+    snprintf(full, sizeof full, "%s.bias", name);
+    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+}
+
+void networks_declare_gmmn(Parameters *parameters, const char *prefix, int64_t in, int64_t hidden, int64_t out)
+{
+    const struct { const char *name; int64_t in, out; } layers[] = {{"model.0", in, hidden}, {"model.3", hidden, out}};
+    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
+        char full[NAME_LENGTH];
+        snprintf(full, sizeof full, "%s%s.weight", prefix, layers[i].name);
+        parameters_add(parameters, full, 2, (int64_t[]){layers[i].out, layers[i].in}, (Init){INIT_XAVIER_UNIFORM, 1});
+        snprintf(full, sizeof full, "%s%s.bias", prefix, layers[i].name);
+        parameters_add(parameters, full, 1, (int64_t[]){layers[i].out}, (Init){INIT_CONSTANT, 0.01});
+    }
+}
+
+static void declare_primitive(Parameters *parameters, const GeneratorConfig *config)
+{
+    int64_t dim = config->embed_dim;
+    parameters_add(parameters, "dict_feature.weight", 2, (int64_t[]){config->primitives, dim}, (Init){INIT_NORMAL, 1});
+    for (int layer = 0; layer < config->layers; layer++) {
+        char name[NAME_LENGTH];
+        const char *const attentions[] = {"self_attn", "multihead_attn"};
+        for (int i = 0; i < 2; i++) {
+            snprintf(name, sizeof name, "generator.layers.%d.%s", layer, attentions[i]);
+            declare_attention(parameters, name, dim);
+        }
+        snprintf(name, sizeof name, "generator.layers.%d.linear1", layer);
+        declare_linear(parameters, name, dim, config->ffn);
+        snprintf(name, sizeof name, "generator.layers.%d.linear2", layer);
+        declare_linear(parameters, name, config->ffn, dim);
+        for (int i = 1; i <= 3; i++) {
+            snprintf(name, sizeof name, "generator.layers.%d.norm%d", layer, i);
+            declare_norm(parameters, name, dim);
+        }
+    }
+    declare_norm(parameters, "generator.norm", dim);
+}
+
+void networks_declare(Parameters *parameters, const GeneratorConfig *config)
+{
+    int64_t dim = config->embed_dim;
+    declare_linear(parameters, "fc_projection", config->vector_dim, dim);
+    if (config->kind == GENERATOR_PRIMITIVE) declare_primitive(parameters, config);
+    else networks_declare_gmmn(parameters, "gmmn.", 2 * dim, config->ffn, dim);
+    if (!config->disentangle) return;
+    declare_linear(parameters, "projection_related.encoder.0", dim, dim);
+    declare_linear(parameters, "projection_related.encoder.1", dim, dim);
+    declare_linear(parameters, "projection_unrelated.encoder.0", dim, dim);
+    declare_linear(parameters, "projection_unrelated.encoder.1", dim, dim);
+    declare_linear(parameters, "decoder.decoder.0", 2 * dim, dim);
+    declare_linear(parameters, "decoder.decoder.3", dim, dim);
+    declare_linear(parameters, "relation.fc1", 2 * dim, dim);
+    declare_linear(parameters, "relation.fc2", dim, 1);
+}
+
+/* The tensor of parameter PREFIX.suffix. */
+static Tensor *parameter(Graph *graph, Parameters *parameters, const char *prefix, const char *suffix)
+{
+    char name[NAME_LENGTH];
+    snprintf(name, sizeof name, "%s.%s", prefix, suffix);
+    Parameter *found = parameters_find(parameters, name);
+    return found == NULL ? graph_fail(graph, "no parameter %s", name) : graph_add_parameter(graph, found);
+}
+
+Tensor *networks_add_linear(Graph *graph, Parameters *parameters, const char *name, Tensor *x)
+{
+    return graph_add_linear(graph, x, parameter(graph, parameters, name, "weight"),
+                            parameter(graph, parameters, name, "bias"));
+}
+
+static Tensor *add_norm(Graph *graph, Parameters *parameters, const char *name, Tensor *x)
+{
+    return graph_add_layer_norm(graph, x, parameter(graph, parameters, name, "weight"),
+                                parameter(graph, parameters, name, "bias"), NORM_EPSILON);
+}
+
+/* Part 0, 1, 2 of a stacked input projection: queries, keys, values. */
+static Tensor *add_projection(Graph *graph, Parameters *parameters, const char *name, Tensor *x, int part,
+                              int64_t dim)
+{
+    return graph_add_linear_rows(graph, x, parameter(graph, parameters, name, "in_proj_weight"),
+                                 parameter(graph, parameters, name, "in_proj_bias"), part * dim, dim);
+}
+
+static Tensor *add_attention_output(Graph *graph, Parameters *parameters, const char *name, Tensor *x)
+{
+    char out[NAME_LENGTH];
+    snprintf(out, sizeof out, "%s.out_proj", name);
+    return networks_add_linear(graph, parameters, out, x);
+}
+
+/* Self-attention of sequences of length 1: the one weight is a softmax of one
+ * number, 1, so only the value and output projections remain. Dropout of that
+ * weight, one draw for each row and head, scales or silences the head's part
+ * of the value: draws [M, heads] spread to [M, D] by a constant product. */
+static Tensor *add_self_attention(Graph *graph, Parameters *parameters, const char *name, Tensor *x,
+                                  const GeneratorConfig *config, bool training)
+{
+    int64_t rows = x == NULL ? 0 : x->shape[0], dim = config->embed_dim, heads = config->heads;
+    Tensor *value = add_projection(graph, parameters, name, x, 2, dim);
+    if (training && config->dropout > 0 && value != NULL) {
+        int64_t larger = rows > dim ? rows : dim;
+        double *numbers = memory_alloc_zero((size_t)(larger * heads), sizeof *numbers);
+        if (numbers == NULL) return graph_fail(graph, "no memory for %lld constants", (long long)(larger * heads));
+        for (int64_t d = 0; d < dim; d++) numbers[d * heads + d / (dim / heads)] = 1;
+        Tensor *spread = graph_add_constant(graph, 2, (int64_t[]){dim, heads}, numbers);
+        for (int64_t i = 0; i < rows * heads; i++) numbers[i] = 1;
+        Tensor *ones = graph_add_constant(graph, 2, (int64_t[]){rows, heads}, numbers);
+        memory_free(numbers);
+        Tensor *kept = graph_add_linear(graph, graph_add_dropout(graph, ones, config->dropout), spread, NULL);
+        value = graph_add_product(graph, value, kept);
+    }
+    return add_attention_output(graph, parameters, name, value);
+}
+
+/* [L, D] -> [heads, L, D / heads] */
+static Tensor *split_heads(Graph *graph, Tensor *x, int64_t heads)
+{
+    if (x == NULL) return NULL;
+    int64_t length = x->shape[0], dim = x->shape[1];
+    x = graph_add_reshape(graph, x, 4, (int64_t[]){1, length, heads, dim / heads});
+    x = graph_add_swap_middle(graph, x);
+    return graph_add_reshape(graph, x, 3, (int64_t[]){heads, length, dim / heads});
+}
+
+/* Attention of rows x [M, D] to the primitives [N, D], whose keys and values
+ * are the same for every row and so are computed once. */
+static Tensor *add_cross_attention(Graph *graph, Parameters *parameters, const char *name, Tensor *x,
+                                   Tensor *primitives, const GeneratorConfig *config, bool training)
+{
+    if (x == NULL || primitives == NULL) return NULL;
+    int64_t dim = config->embed_dim, rows = x->shape[0], count = primitives->shape[0], heads = config->heads;
+    Tensor *q = add_projection(graph, parameters, name, x, 0, dim);
+    Tensor *k = add_projection(graph, parameters, name, primitives, 1, dim);
+    Tensor *v = add_projection(graph, parameters, name, primitives, 2, dim);
+    Tensor *out;
+    if (training && config->dropout > 0) {
+        /* The published attention drops weights, between softmax and values. */
+        Tensor *scores = graph_add_matmul(graph, split_heads(graph, q, heads), split_heads(graph, k, heads), false, true);
+        Tensor *weights = graph_add_softmax(graph, scores, 1 / sqrt((double)(dim / heads)));
+        weights = graph_add_dropout(graph, weights, config->dropout);
+        out = graph_add_matmul(graph, weights, split_heads(graph, v, heads), false, false);
+        out = graph_add_reshape(graph, out, 4, (int64_t[]){1, heads, rows, dim / heads});
+        out = graph_add_swap_middle(graph, out);
+    } else {
+        out = graph_add_attention(graph, graph_add_reshape(graph, q, 3, (int64_t[]){1, rows, dim}),
+                                  graph_add_reshape(graph, k, 3, (int64_t[]){1, count, dim}),
+                                  graph_add_reshape(graph, v, 3, (int64_t[]){1, count, dim}), config->heads, NULL);
+    }
+    out = graph_add_reshape(graph, out, 2, (int64_t[]){rows, dim});
+    return add_attention_output(graph, parameters, name, out);
+}
+
+static Tensor *add_feed_forward(Graph *graph, Parameters *parameters, const char *prefix, Tensor *x, double dropout)
+{
+    char name[NAME_LENGTH];
+    snprintf(name, sizeof name, "%s.linear1", prefix);
+    Tensor *hidden = graph_add_activation(graph, networks_add_linear(graph, parameters, name, x), ACTIVATION_RELU);
+    snprintf(name, sizeof name, "%s.linear2", prefix);
+    return networks_add_linear(graph, parameters, name, graph_add_dropout(graph, hidden, dropout));
+}
+
+/* norm(x + dropout(update) [+ noise]) */
+static Tensor *add_residual(Graph *graph, Parameters *parameters, const char *prefix, int norm, Tensor *x,
+                            Tensor *update, Tensor *noise, double dropout)
+{
+    char name[NAME_LENGTH];
+    snprintf(name, sizeof name, "%s.norm%d", prefix, norm);
+    Tensor *sum = graph_add_sum(graph, x, graph_add_dropout(graph, update, dropout));
+    if (noise != NULL) sum = graph_add_sum(graph, sum, noise);
+    return add_norm(graph, parameters, name, sum);
+}
+
+Tensor *networks_add_primitive(Graph *graph, Parameters *parameters, const GeneratorConfig *config, Tensor *a,
+                               Tensor *const *noise, bool training)
+{
+    double dropout = training ? config->dropout : 0;
+    Tensor *primitives = parameter(graph, parameters, "dict_feature", "weight");
+    Tensor *x = a;
+    for (int layer = 0; layer < config->layers; layer++) {
+        char prefix[NAME_LENGTH / 2], name[NAME_LENGTH];
+        snprintf(prefix, sizeof prefix, "generator.layers.%d", layer);
+        snprintf(name, sizeof name, "%s.self_attn", prefix);
+        Tensor *update = add_self_attention(graph, parameters, name, x, config, training);
+        x = add_residual(graph, parameters, prefix, 1, x, update, NULL, dropout);
+        snprintf(name, sizeof name, "%s.multihead_attn", prefix);
+        update = add_cross_attention(graph, parameters, name, x, primitives, config, training);
+        x = add_residual(graph, parameters, prefix, 2, x, update, noise == NULL ? NULL : noise[layer], dropout);
+        update = add_feed_forward(graph, parameters, prefix, x, dropout);
+        x = add_residual(graph, parameters, prefix, 3, x, update, NULL, dropout);
+    }
+    return add_norm(graph, parameters, "generator.norm", x);
+}
+
+Tensor *networks_add_gmmn(Graph *graph, Parameters *parameters, const char *prefix, Tensor *a, Tensor *z,
+                          double dropout)
+{
+    char name[NAME_LENGTH];
+    Tensor *x = graph_add_concat(graph, (Tensor *[]){a, z}, 2, 1);
+    snprintf(name, sizeof name, "%smodel.0", prefix);
+    x = graph_add_activation(graph, networks_add_linear(graph, parameters, name, x), ACTIVATION_LEAKY_RELU);
+    snprintf(name, sizeof name, "%smodel.3", prefix);
+    return networks_add_linear(graph, parameters, name, graph_add_dropout(graph, x, dropout));
+}
+
+Tensor *networks_add_encoder(Graph *graph, Parameters *parameters, const char *name, Tensor *x, double dropout)
+{
+    char full[NAME_LENGTH];
+    for (int i = 0; i < 2; i++) {
+        snprintf(full, sizeof full, "%s.encoder.%d", name, i);
+        x = networks_add_linear(graph, parameters, full, x);
+    }
+    return graph_add_dropout(graph, graph_add_activation(graph, x, ACTIVATION_LEAKY_RELU), dropout);
+}
+
+Tensor *networks_add_decoder(Graph *graph, Parameters *parameters, Tensor *related, Tensor *unrelated,
+                             double dropout)
+{
+    Tensor *x = graph_add_concat(graph, (Tensor *[]){related, unrelated}, 2, 1);
+    const char *const names[] = {"decoder.decoder.0", "decoder.decoder.3"};
+    for (int i = 0; i < 2; i++) {
+        x = graph_add_activation(graph, networks_add_linear(graph, parameters, names[i], x), ACTIVATION_LEAKY_RELU);
+        x = graph_add_dropout(graph, x, dropout);
+    }
+    return x;
+}
+
+/* fc1 of a pair [r, a] is Wr r + Wa a + b: each half is taken once for every
+ * row and once for every class, and only their sums are made for the pairs. */
+Tensor *networks_add_relation(Graph *graph, Parameters *parameters, Tensor *r, Tensor *a)
+{
+    if (r == NULL || a == NULL) return NULL;
+    int64_t rows = r->shape[0], classes = a->shape[0], dim = r->shape[1];
+    Tensor *weight = parameter(graph, parameters, "relation.fc1", "weight");
+    Tensor *of_row = graph_add_linear(graph, r, graph_add_slice(graph, weight, 1, 0, dim), NULL);
+    Tensor *of_class = graph_add_linear(graph, a, graph_add_slice(graph, weight, 1, dim, a->shape[1]), NULL);
+    Tensor *pairs = graph_add_pair_sum(graph, of_row, of_class, parameter(graph, parameters, "relation.fc1", "bias"));
+    pairs = graph_add_activation(graph, pairs, ACTIVATION_RELU);
+    Tensor *scores = networks_add_linear(graph, parameters, "relation.fc2", pairs);
+    return graph_add_reshape(graph, graph_add_activation(graph, scores, ACTIVATION_SIGMOID), 2,
+                             (int64_t[]){rows, classes});
+}
