@@ -27,17 +27,17 @@ typedef struct PanopticConfig {
     double score;   /* 0.8: queries below are dropped */
     double overlap; /* 0.8: a segment that keeps less of its own area (probability >= 0.5) is dropped */
 } PanopticConfig;
-typedef struct PanopticSegment {
+typedef struct PredictedSegment {
     int32_t id;          /* value in the map, from 1 */
     int32_t class_index;
     float score;         /* of its (first) query */
     int64_t area;        /* pixels in the map */
-} PanopticSegment;
+} PredictedSegment;
 /* map int32 [height, width]: 0 none, else a segment's id. `is_thing` [C]:
  * segments of the same class merge where it is not a thing. `segments` has
  * room for Q. */
 Status inference_panoptic(const QuerySet *set, const PanopticConfig *config, const bool *is_thing, int32_t *map,
-                          PanopticSegment *segments, int *count);
+                          PredictedSegment *segments, int *count);
 
 /* labels int32 [height, width]: argmax over classes of sum_q p(c|q) sigmoid(mask_q). */
 Status inference_semantic(const QuerySet *set, int32_t *labels);
