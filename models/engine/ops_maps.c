@@ -138,7 +138,7 @@ Tensor *graph_add_deformable_attention(Graph *g, Tensor *value, Tensor *location
     return op->out;
 }
 
-/* attr.i: groups; attr.r: epsilon. saved: mean and 1/deviation of each sample's groups. scratch: four values for
+/* attr.i: groups; attr.r: epsilon. saved: mean and 1/deviation of each sample's groups. scratch: five values for
  * each sample and channel. */
 Tensor *graph_add_group_norm(Graph *g, Tensor *x, Tensor *scale, Tensor *shift, int groups, double epsilon)
 {
@@ -154,6 +154,6 @@ Tensor *graph_add_group_norm(Graph *g, Tensor *x, Tensor *scale, Tensor *shift, 
     op->attr.i[0] = groups;
     op->attr.r[0] = epsilon;
     op->saved_bytes = x->shape[0] * groups * 2 * dtype_size(x->dtype);
-    op->scratch_bytes = x->shape[0] * channels * 4 * dtype_size(x->dtype);
+    op->scratch_bytes = x->shape[0] * channels * 5 * dtype_size(x->dtype);
     return op->out;
 }
