@@ -1,56 +1,54 @@
 #include "models/generator/networks.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "framework/memory.h"
 #include "models/engine/ops.h"
 
-enum { NAME_LENGTH = 128 };
 #define NORM_EPSILON 1e-5 /* PyTorch's LayerNorm */
+
+typedef struct Name { char text[128]; } Name;
+
+__attribute__((format(printf, 1, 2))) static Name name_of(const char *format, ...)
+{
+    Name name;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(name.text, sizeof name.text, format, arguments);
+    va_end(arguments);
+    return name;
+}
 
 /* PyTorch's Linear: weight and bias uniform in +-1/sqrt(in). */
 static void declare_linear(Parameters *parameters, const char *name, int64_t in, int64_t out)
 {
-    char full[NAME_LENGTH];
-    snprintf(full, sizeof full, "%s.weight", name);
-    parameters_add(parameters, full, 2, (int64_t[]){out, in}, (Init){INIT_KAIMING_UNIFORM, 1});
-    snprintf(full, sizeof full, "%s.bias", name);
-    parameters_add(parameters, full, 1, (int64_t[]){out}, (Init){INIT_UNIFORM, 1 / sqrt((double)in)});
+    parameters_add(parameters, name_of("%s.weight", name).text, 2, (int64_t[]){out, in}, (Init){INIT_KAIMING_UNIFORM, 1});
+    parameters_add(parameters, name_of("%s.bias", name).text, 1, (int64_t[]){out}, (Init){INIT_UNIFORM, 1 / sqrt((double)in)});
 }
 
 /* PyTorch's MultiheadAttention: Glorot for the stacked q, k, v, zero biases. */
 static void declare_attention(Parameters *parameters, const char *name, int64_t dim)
 {
-    char full[NAME_LENGTH];
-    snprintf(full, sizeof full, "%s.in_proj_weight", name);
-    parameters_add(parameters, full, 2, (int64_t[]){3 * dim, dim}, (Init){INIT_XAVIER_UNIFORM, 1});
-    snprintf(full, sizeof full, "%s.in_proj_bias", name);
-    parameters_add(parameters, full, 1, (int64_t[]){3 * dim}, (Init){INIT_ZERO, 0});
-    snprintf(full, sizeof full, "%s.out_proj.weight", name);
-    parameters_add(parameters, full, 2, (int64_t[]){dim, dim}, (Init){INIT_KAIMING_UNIFORM, 1});
-    snprintf(full, sizeof full, "%s.out_proj.bias", name);
-    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+    parameters_add(parameters, name_of("%s.in_proj_weight", name).text, 2, (int64_t[]){3 * dim, dim}, (Init){INIT_XAVIER_UNIFORM, 1});
+    parameters_add(parameters, name_of("%s.in_proj_bias", name).text, 1, (int64_t[]){3 * dim}, (Init){INIT_ZERO, 0});
+    parameters_add(parameters, name_of("%s.out_proj.weight", name).text, 2, (int64_t[]){dim, dim}, (Init){INIT_KAIMING_UNIFORM, 1});
+    parameters_add(parameters, name_of("%s.out_proj.bias", name).text, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
 }
 
 static void declare_norm(Parameters *parameters, const char *name, int64_t dim)
 {
-    char full[NAME_LENGTH];
-    snprintf(full, sizeof full, "%s.weight", name);
-    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ONE, 0});
-    snprintf(full, sizeof full, "%s.bias", name);
-    parameters_add(parameters, full, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+    parameters_add(parameters, name_of("%s.weight", name).text, 1, (int64_t[]){dim}, (Init){INIT_ONE, 0});
+    parameters_add(parameters, name_of("%s.bias", name).text, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
 }
 
 void networks_declare_gmmn(Parameters *parameters, const char *prefix, int64_t in, int64_t hidden, int64_t out)
 {
     const struct { const char *name; int64_t in, out; } layers[] = {{"model.0", in, hidden}, {"model.3", hidden, out}};
     for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
-        char full[NAME_LENGTH];
-        snprintf(full, sizeof full, "%s%s.weight", prefix, layers[i].name);
-        parameters_add(parameters, full, 2, (int64_t[]){layers[i].out, layers[i].in}, (Init){INIT_XAVIER_UNIFORM, 1});
-        snprintf(full, sizeof full, "%s%s.bias", prefix, layers[i].name);
-        parameters_add(parameters, full, 1, (int64_t[]){layers[i].out}, (Init){INIT_CONSTANT, 0.01});
+            parameters_add(parameters, name_of("%s%s.weight", prefix, layers[i].name).text, 2, (int64_t[]){layers[i].out, layers[i].in}, (Init){INIT_XAVIER_UNIFORM, 1});
+        parameters_add(parameters, name_of("%s%s.bias", prefix, layers[i].name).text, 1, (int64_t[]){layers[i].out}, (Init){INIT_CONSTANT, 0.01});
     }
 }
 
@@ -59,19 +57,14 @@ static void declare_primitive(Parameters *parameters, const GeneratorConfig *con
     int64_t dim = config->embed_dim;
     parameters_add(parameters, "dict_feature.weight", 2, (int64_t[]){config->primitives, dim}, (Init){INIT_NORMAL, 1});
     for (int layer = 0; layer < config->layers; layer++) {
-        char name[NAME_LENGTH];
         const char *const attentions[] = {"self_attn", "multihead_attn"};
         for (int i = 0; i < 2; i++) {
-            snprintf(name, sizeof name, "generator.layers.%d.%s", layer, attentions[i]);
-            declare_attention(parameters, name, dim);
+            declare_attention(parameters, name_of("generator.layers.%d.%s", layer, attentions[i]).text, dim);
         }
-        snprintf(name, sizeof name, "generator.layers.%d.linear1", layer);
-        declare_linear(parameters, name, dim, config->ffn);
-        snprintf(name, sizeof name, "generator.layers.%d.linear2", layer);
-        declare_linear(parameters, name, config->ffn, dim);
+        declare_linear(parameters, name_of("generator.layers.%d.linear1", layer).text, dim, config->ffn);
+        declare_linear(parameters, name_of("generator.layers.%d.linear2", layer).text, config->ffn, dim);
         for (int i = 1; i <= 3; i++) {
-            snprintf(name, sizeof name, "generator.layers.%d.norm%d", layer, i);
-            declare_norm(parameters, name, dim);
+            declare_norm(parameters, name_of("generator.layers.%d.norm%d", layer, i).text, dim);
         }
     }
     declare_norm(parameters, "generator.norm", dim);
@@ -97,10 +90,9 @@ void networks_declare(Parameters *parameters, const GeneratorConfig *config)
 /* The tensor of parameter PREFIX.suffix. */
 static Tensor *parameter(Graph *graph, Parameters *parameters, const char *prefix, const char *suffix)
 {
-    char name[NAME_LENGTH];
-    snprintf(name, sizeof name, "%s.%s", prefix, suffix);
-    Parameter *found = parameters_find(parameters, name);
-    return found == NULL ? graph_fail(graph, "no parameter %s", name) : graph_add_parameter(graph, found);
+    Name name = name_of("%s.%s", prefix, suffix);
+    Parameter *found = parameters_find(parameters, name.text);
+    return found == NULL ? graph_fail(graph, "no parameter %s", name.text) : graph_add_parameter(graph, found);
 }
 
 Tensor *networks_add_linear(Graph *graph, Parameters *parameters, const char *name, Tensor *x)
@@ -125,9 +117,7 @@ static Tensor *add_projection(Graph *graph, Parameters *parameters, const char *
 
 static Tensor *add_attention_output(Graph *graph, Parameters *parameters, const char *name, Tensor *x)
 {
-    char out[NAME_LENGTH];
-    snprintf(out, sizeof out, "%s.out_proj", name);
-    return networks_add_linear(graph, parameters, out, x);
+    return networks_add_linear(graph, parameters, name_of("%s.out_proj", name).text, x);
 }
 
 /* Self-attention of sequences of length 1: the one weight is a softmax of one
@@ -194,22 +184,18 @@ static Tensor *add_cross_attention(Graph *graph, Parameters *parameters, const c
 
 static Tensor *add_feed_forward(Graph *graph, Parameters *parameters, const char *prefix, Tensor *x, double dropout)
 {
-    char name[NAME_LENGTH];
-    snprintf(name, sizeof name, "%s.linear1", prefix);
-    Tensor *hidden = graph_add_activation(graph, networks_add_linear(graph, parameters, name, x), ACTIVATION_RELU);
-    snprintf(name, sizeof name, "%s.linear2", prefix);
-    return networks_add_linear(graph, parameters, name, graph_add_dropout(graph, hidden, dropout));
+    Tensor *hidden = networks_add_linear(graph, parameters, name_of("%s.linear1", prefix).text, x);
+    hidden = graph_add_dropout(graph, graph_add_activation(graph, hidden, ACTIVATION_RELU), dropout);
+    return networks_add_linear(graph, parameters, name_of("%s.linear2", prefix).text, hidden);
 }
 
 /* norm(x + dropout(update) [+ noise]) */
 static Tensor *add_residual(Graph *graph, Parameters *parameters, const char *prefix, int norm, Tensor *x,
                             Tensor *update, Tensor *noise, double dropout)
 {
-    char name[NAME_LENGTH];
-    snprintf(name, sizeof name, "%s.norm%d", prefix, norm);
     Tensor *sum = graph_add_sum(graph, x, graph_add_dropout(graph, update, dropout));
     if (noise != NULL) sum = graph_add_sum(graph, sum, noise);
-    return add_norm(graph, parameters, name, sum);
+    return add_norm(graph, parameters, name_of("%s.norm%d", prefix, norm).text, sum);
 }
 
 Tensor *networks_add_primitive(Graph *graph, Parameters *parameters, const GeneratorConfig *config, Tensor *a,
@@ -219,13 +205,12 @@ Tensor *networks_add_primitive(Graph *graph, Parameters *parameters, const Gener
     Tensor *primitives = parameter(graph, parameters, "dict_feature", "weight");
     Tensor *x = a;
     for (int layer = 0; layer < config->layers; layer++) {
-        char prefix[NAME_LENGTH / 2], name[NAME_LENGTH];
-        snprintf(prefix, sizeof prefix, "generator.layers.%d", layer);
-        snprintf(name, sizeof name, "%s.self_attn", prefix);
-        Tensor *update = add_self_attention(graph, parameters, name, x, config, training);
+        Name name = name_of("generator.layers.%d", layer);
+        const char *prefix = name.text;
+        Tensor *update = add_self_attention(graph, parameters, name_of("%s.self_attn", prefix).text, x, config, training);
         x = add_residual(graph, parameters, prefix, 1, x, update, NULL, dropout);
-        snprintf(name, sizeof name, "%s.multihead_attn", prefix);
-        update = add_cross_attention(graph, parameters, name, x, primitives, config, training);
+        update = add_cross_attention(graph, parameters, name_of("%s.multihead_attn", prefix).text, x, primitives,
+                                     config, training);
         x = add_residual(graph, parameters, prefix, 2, x, update, noise == NULL ? NULL : noise[layer], dropout);
         update = add_feed_forward(graph, parameters, prefix, x, dropout);
         x = add_residual(graph, parameters, prefix, 3, x, update, NULL, dropout);
@@ -236,21 +221,16 @@ Tensor *networks_add_primitive(Graph *graph, Parameters *parameters, const Gener
 Tensor *networks_add_gmmn(Graph *graph, Parameters *parameters, const char *prefix, Tensor *a, Tensor *z,
                           double dropout)
 {
-    char name[NAME_LENGTH];
     Tensor *x = graph_add_concat(graph, (Tensor *[]){a, z}, 2, 1);
-    snprintf(name, sizeof name, "%smodel.0", prefix);
-    x = graph_add_activation(graph, networks_add_linear(graph, parameters, name, x), ACTIVATION_LEAKY_RELU);
-    snprintf(name, sizeof name, "%smodel.3", prefix);
-    return networks_add_linear(graph, parameters, name, graph_add_dropout(graph, x, dropout));
+    x = networks_add_linear(graph, parameters, name_of("%smodel.0", prefix).text, x);
+    x = graph_add_dropout(graph, graph_add_activation(graph, x, ACTIVATION_LEAKY_RELU), dropout);
+    return networks_add_linear(graph, parameters, name_of("%smodel.3", prefix).text, x);
 }
 
 Tensor *networks_add_encoder(Graph *graph, Parameters *parameters, const char *name, Tensor *x, double dropout)
 {
-    char full[NAME_LENGTH];
-    for (int i = 0; i < 2; i++) {
-        snprintf(full, sizeof full, "%s.encoder.%d", name, i);
-        x = networks_add_linear(graph, parameters, full, x);
-    }
+    for (int i = 0; i < 2; i++)
+        x = networks_add_linear(graph, parameters, name_of("%s.encoder.%d", name, i).text, x);
     return graph_add_dropout(graph, graph_add_activation(graph, x, ACTIVATION_LEAKY_RELU), dropout);
 }
 
