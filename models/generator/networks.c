@@ -21,51 +21,57 @@ __attribute__((format(printf, 1, 2))) static Name name_of(const char *format, ..
     return name;
 }
 
+static void declare_matrix(Parameters *parameters, Name name, int64_t rows, int64_t columns, InitKind init)
+{
+    parameters_add(parameters, name.text, 2, (int64_t[]){rows, columns}, (Init){init, 1});
+}
+
+static void declare_vector(Parameters *parameters, Name name, int64_t count, InitKind init, double scale)
+{
+    parameters_add(parameters, name.text, 1, (int64_t[]){count}, (Init){init, scale});
+}
+
 /* PyTorch's Linear: weight and bias uniform in +-1/sqrt(in). */
 static void declare_linear(Parameters *parameters, const char *name, int64_t in, int64_t out)
 {
-    parameters_add(parameters, name_of("%s.weight", name).text, 2, (int64_t[]){out, in}, (Init){INIT_KAIMING_UNIFORM, 1});
-    parameters_add(parameters, name_of("%s.bias", name).text, 1, (int64_t[]){out}, (Init){INIT_UNIFORM, 1 / sqrt((double)in)});
+    declare_matrix(parameters, name_of("%s.weight", name), out, in, INIT_KAIMING_UNIFORM);
+    declare_vector(parameters, name_of("%s.bias", name), out, INIT_UNIFORM, 1 / sqrt((double)in));
 }
 
 /* PyTorch's MultiheadAttention: Glorot for the stacked q, k, v, zero biases. */
 static void declare_attention(Parameters *parameters, const char *name, int64_t dim)
 {
-    parameters_add(parameters, name_of("%s.in_proj_weight", name).text, 2, (int64_t[]){3 * dim, dim}, (Init){INIT_XAVIER_UNIFORM, 1});
-    parameters_add(parameters, name_of("%s.in_proj_bias", name).text, 1, (int64_t[]){3 * dim}, (Init){INIT_ZERO, 0});
-    parameters_add(parameters, name_of("%s.out_proj.weight", name).text, 2, (int64_t[]){dim, dim}, (Init){INIT_KAIMING_UNIFORM, 1});
-    parameters_add(parameters, name_of("%s.out_proj.bias", name).text, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+    declare_matrix(parameters, name_of("%s.in_proj_weight", name), 3 * dim, dim, INIT_XAVIER_UNIFORM);
+    declare_vector(parameters, name_of("%s.in_proj_bias", name), 3 * dim, INIT_ZERO, 0);
+    declare_matrix(parameters, name_of("%s.out_proj.weight", name), dim, dim, INIT_KAIMING_UNIFORM);
+    declare_vector(parameters, name_of("%s.out_proj.bias", name), dim, INIT_ZERO, 0);
 }
 
 static void declare_norm(Parameters *parameters, const char *name, int64_t dim)
 {
-    parameters_add(parameters, name_of("%s.weight", name).text, 1, (int64_t[]){dim}, (Init){INIT_ONE, 0});
-    parameters_add(parameters, name_of("%s.bias", name).text, 1, (int64_t[]){dim}, (Init){INIT_ZERO, 0});
+    declare_vector(parameters, name_of("%s.weight", name), dim, INIT_ONE, 0);
+    declare_vector(parameters, name_of("%s.bias", name), dim, INIT_ZERO, 0);
 }
 
 void networks_declare_gmmn(Parameters *parameters, const char *prefix, int64_t in, int64_t hidden, int64_t out)
 {
-    const struct { const char *name; int64_t in, out; } layers[] = {{"model.0", in, hidden}, {"model.3", hidden, out}};
-    for (size_t i = 0; i < sizeof layers / sizeof layers[0]; i++) {
-            parameters_add(parameters, name_of("%s%s.weight", prefix, layers[i].name).text, 2, (int64_t[]){layers[i].out, layers[i].in}, (Init){INIT_XAVIER_UNIFORM, 1});
-        parameters_add(parameters, name_of("%s%s.bias", prefix, layers[i].name).text, 1, (int64_t[]){layers[i].out}, (Init){INIT_CONSTANT, 0.01});
-    }
+    declare_matrix(parameters, name_of("%smodel.0.weight", prefix), hidden, in, INIT_XAVIER_UNIFORM);
+    declare_vector(parameters, name_of("%smodel.0.bias", prefix), hidden, INIT_CONSTANT, 0.01);
+    declare_matrix(parameters, name_of("%smodel.3.weight", prefix), out, hidden, INIT_XAVIER_UNIFORM);
+    declare_vector(parameters, name_of("%smodel.3.bias", prefix), out, INIT_CONSTANT, 0.01);
 }
 
 static void declare_primitive(Parameters *parameters, const GeneratorConfig *config)
 {
     int64_t dim = config->embed_dim;
-    parameters_add(parameters, "dict_feature.weight", 2, (int64_t[]){config->primitives, dim}, (Init){INIT_NORMAL, 1});
+    declare_matrix(parameters, name_of("dict_feature.weight"), config->primitives, dim, INIT_NORMAL);
     for (int layer = 0; layer < config->layers; layer++) {
-        const char *const attentions[] = {"self_attn", "multihead_attn"};
-        for (int i = 0; i < 2; i++) {
-            declare_attention(parameters, name_of("generator.layers.%d.%s", layer, attentions[i]).text, dim);
-        }
+        declare_attention(parameters, name_of("generator.layers.%d.self_attn", layer).text, dim);
+        declare_attention(parameters, name_of("generator.layers.%d.multihead_attn", layer).text, dim);
         declare_linear(parameters, name_of("generator.layers.%d.linear1", layer).text, dim, config->ffn);
         declare_linear(parameters, name_of("generator.layers.%d.linear2", layer).text, config->ffn, dim);
-        for (int i = 1; i <= 3; i++) {
+        for (int i = 1; i <= 3; i++)
             declare_norm(parameters, name_of("generator.layers.%d.norm%d", layer, i).text, dim);
-        }
     }
     declare_norm(parameters, "generator.norm", dim);
 }

@@ -10,7 +10,7 @@
 
 /* Every parameter that the config's generator has; initial values as PyTorch's. */
 void networks_declare(Parameters *parameters, const GeneratorConfig *config);
-/* The vanilla generator's alone, [in] -> [hidden] -> [out], under PREFIX.model.*. */
+/* The vanilla generator's alone, [in] -> [hidden] -> [out], under PREFIXmodel.*. */
 void networks_declare_gmmn(Parameters *parameters, const char *prefix, int64_t in, int64_t hidden, int64_t out);
 
 /* x [..., K] -> [..., N] with NAME.weight and NAME.bias. */
