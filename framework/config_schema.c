@@ -57,6 +57,8 @@ const ConfigKey CONFIG_SCHEMA[] = {
     REAL("segmenter.mask_weight", "5", 0, 1000, BACKBONE, "weight of the mask cross-entropy"),
     REAL("segmenter.dice_weight", "5", 0, 1000, BACKBONE, "weight of the dice loss"),
     REAL("segmenter.no_object_weight", "0.1", 0, 10, BACKBONE, "weight of no-object in the class loss"),
+    BOOL("segmenter.ignore_void", "true", BACKBONE | EXTRACT,
+         "unlabelled pixels weigh nothing in matching and mask losses; false: they are background"),
 
     INTEGER("train.steps", "1000", 1, 100000000, BACKBONE, "optimiser steps of the segmenter"),
     INTEGER("train.batch", "8", 1, 4096, BACKBONE, "images a step, over all ranks"),
@@ -73,9 +75,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     REAL("train.colour", "0", 0, 1, BACKBONE, "strength of random brightness, contrast and saturation"),
     INTEGER("train.patience", "20", 1, 1000000, BACKBONE, "stop after this many non-finite steps"),
 
-    INTEGER("extract.crops", "1", 1, 100, EXTRACT, "passes over the training images; all but the first are augmented"),
-    REAL("extract.match_iou", "0.5", 0, 1, EXTRACT,
-         "a query is a real sample of its matched class only where its mask's IoU reaches this"),
+    BOOL("extract.mirror", "false", EXTRACT, "training images are read a second time, mirrored"),
     INTEGER("extract.pictures", "12", 0, 100000, EXTRACT, "test images kept for side-by-side pictures"),
     INTEGER("extract.long_side", "0", 0, 16384, EXTRACT, "test images are scaled to this longer side; 0: as stored"),
 

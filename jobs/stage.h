@@ -12,7 +12,8 @@ typedef struct StageContext {
     const Config *config;
     uint64_t seed;
     const char *inputs[STAGE_COUNT]; /* artifact directory of each stage that this one reads; NULL for others */
-    const char *output;              /* existing temporary directory; becomes the artifact when finish succeeds */
+    const char *output;              /* existing temporary directory; becomes the artifact when finish succeeds. A
+                                        stage without `save` finds there what its earlier attempts left. */
     Comm *comm;
     int threads;
     bool (*stopping)(void *stop);    /* true after SIGTERM, SIGUSR1 or near the time limit; may be polled in a step */
@@ -42,7 +43,8 @@ typedef struct Stage {
      * state as before the step. Collective. */
     Status (*step)(void *state, int64_t step, StageMetrics *metrics);
     /* State after the last finished step, into one file by way of storage/checkpoint.h (which is atomic). NULL: a
-     * stage that goes on from its partial output instead. Rank 0 only. */
+     * stage that goes on from its partial output instead: it makes whole pieces in context->output, which is then
+     * one directory for all attempts of the job (runs/KEY/partial), and skips those it finds. Rank 0 only. */
     Status (*save)(void *state, const char *path, int64_t next_step);
     /* Restores what save wrote and tells the next step. Collective. */
     Status (*load)(void *state, const char *path, int64_t *next_step);

@@ -1,0 +1,357 @@
+/* Stage "backbone": trains the segmenter on seen classes. A step is one batch;
+ * every random draw is keyed by (seed, step, image), and gradients are summed
+ * image by image in a fixed tree, so a resumed run has the bits of an
+ * undisturbed one. */
+#include <string.h>
+
+#include "framework/files.h"
+#include "framework/log.h"
+#include "framework/memory.h"
+#include "jobs/stage.h"
+#include "jobs/stages/segmenter_setup.h"
+#include "jobs/stages/weights.h"
+#include "models/segmenter/augment.h"
+#include "storage/safetensors.h"
+
+#define STATE_KIND "backbone-state"
+#define MAX_SEGMENTS 65536
+
+/* One augmented image of the batch. */
+typedef struct TrainImage {
+    float *pixels;
+    uint16_t *map;
+    TargetSegment *segments;
+    int count, capacity;
+} TrainImage;
+
+typedef struct BackboneState {
+    const StageContext *context;
+    Dataset *data;
+    Segmenter *segmenter;
+    Optimizer *optimizer;
+    GradientTree *tree;
+    Schedule schedule;
+    AugmentConfig augment;
+    int batch;
+    double clip;
+    int64_t patience, non_finite;  /* steps skipped so far */
+    TrainImage *images;
+    Sample sample;
+    int64_t *order, order_epoch;   /* the permutation of the epoch in use; -1: none */
+    int64_t *visible;              /* pixels of each value in a crop */
+} BackboneState;
+
+static void backbone_destroy(void *pointer)
+{
+    BackboneState *state = pointer;
+    if (state == NULL) return;
+    for (int i = 0; state->images != NULL && i < state->batch; i++) {
+        memory_free(state->images[i].pixels);
+        memory_free(state->images[i].map);
+        memory_free(state->images[i].segments);
+    }
+    memory_free(state->images);
+    memory_free(state->order);
+    memory_free(state->visible);
+    sample_clear(&state->sample);
+    gradient_tree_destroy(state->tree);
+    optimizer_destroy(state->optimizer);
+    segmenter_destroy(state->segmenter);
+    dataset_close(state->data);
+    memory_free(state);
+}
+
+static Status backbone_fingerprint(const Config *config, Hasher *hasher)
+{
+    const char *weights = config_string(config, "segmenter.weights");
+    if (weights[0] == '\0') return OK;
+    Hash128 hash;
+    TRY(status_wrap(hash_file(weights, &hash, NULL), "segmenter.weights"));
+    hasher_add(hasher, &hash, sizeof hash);
+    return OK;
+}
+
+/* Every tensor of the backbone comes from the file; one that is absent there is an error by name. */
+static Status load_backbone_weights(Segmenter *segmenter, const char *path)
+{
+    const char prefix[] = "backbone.";
+    Parameters *parameters = segmenter_parameters(segmenter);
+    Safetensors *file;
+    TRY(safetensors_open(path, &file));
+    Status status = OK;
+    int loaded = 0;
+    for (int i = 0; i < parameters->count && status == OK; i++) {
+        Parameter *p = parameters->items[i];
+        if (strncmp(p->name, prefix, sizeof prefix - 1) != 0) continue;
+        status = safetensors_read(file, p->name + sizeof prefix - 1, p->rank, p->shape, p->value);
+        loaded++;
+    }
+    safetensors_close(file);
+    if (status == OK) LOG_INFO("%s: %d tensors of the backbone", path, loaded);
+    return status_wrap(status, "segmenter.weights: %s", path);
+}
+
+static Status create_images(BackboneState *state)
+{
+    size_t pixels = (size_t)state->augment.height * (size_t)state->augment.width;
+    state->images = memory_alloc_zero((size_t)state->batch, sizeof *state->images);
+    state->visible = memory_alloc(MAX_SEGMENTS * sizeof *state->visible);
+    state->order = memory_alloc((size_t)dataset_count(state->data) * sizeof *state->order);
+    if (state->images == NULL || state->visible == NULL || state->order == NULL)
+        return status_no_memory(pixels, "training buffers");
+    for (int i = 0; i < state->batch; i++) {
+        state->images[i].pixels = memory_alloc(pixels * 3 * sizeof(float));
+        state->images[i].map = memory_alloc(pixels * sizeof(uint16_t));
+        if (state->images[i].pixels == NULL || state->images[i].map == NULL)
+            return status_no_memory(pixels * 14 * (size_t)state->batch, "a batch of training images: lower train.batch "
+                                    "or train.crop");
+    }
+    return OK;
+}
+
+static Status read_training_config(const Config *config, BackboneState *state)
+{
+    state->batch = (int)config_integer(config, "train.batch");
+    state->clip = config_real(config, "train.clip");
+    state->patience = config_integer(config, "train.patience");
+    if (config_list_count(config, "train.crop") != 2 || config_list_count(config, "train.scale") != 2 ||
+        config_list_count(config, "train.milestones") != 2)
+        return status_error(STATUS_INVALID, "train.crop, train.scale and train.milestones take two numbers each");
+    state->augment = (AugmentConfig){
+        .height = (int)config_list_integer(config, "train.crop", 0),
+        .width = (int)config_list_integer(config, "train.crop", 1),
+        .scale_low = config_list_real(config, "train.scale", 0),
+        .scale_high = config_list_real(config, "train.scale", 1),
+        .flip = config_bool(config, "train.flip"),
+        .colour = config_real(config, "train.colour"),
+    };
+    if (state->augment.height % 32 != 0 || state->augment.width % 32 != 0)
+        return status_error(STATUS_INVALID, "train.crop: %d x %d: both sides must be multiples of 32",
+                            state->augment.height, state->augment.width);
+    if (state->augment.scale_low > state->augment.scale_high)
+        return status_error(STATUS_INVALID, "train.scale: the first number must not exceed the second");
+    state->schedule = (Schedule){
+        .kind = (ScheduleKind)config_choice(config, "train.schedule"),
+        .rate = config_real(config, "train.rate"),
+        .total_steps = config_integer(config, "train.steps"),
+        .warmup_steps = config_integer(config, "train.warmup"),
+        .milestones = {config_list_real(config, "train.milestones", 0), config_list_real(config, "train.milestones", 1)},
+    };
+    return OK;
+}
+
+static Status create_optimizer(const Config *config, BackboneState *state)
+{
+    OptimizerConfig setup = {
+        .kind = (OptimizerKind)config_choice(config, "train.optimizer"),
+        .momentum = 0.9,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .weight_decay = config_real(config, "train.weight_decay"),
+    };
+    Parameters *parameters = segmenter_parameters(state->segmenter);
+    TRY(optimizer_create(setup, parameters, &state->optimizer));
+    return gradient_tree_create(parameters->total, DTYPE_F32, &state->tree);
+}
+
+static Status backbone_start(const StageContext *context, void **out, int64_t *total)
+{
+    const Config *config = context->config;
+    BackboneState *state = memory_alloc_zero(1, sizeof *state);
+    if (state == NULL) return status_no_memory(sizeof *state, "stage backbone");
+    *out = state;
+    state->context = context;
+    state->order_epoch = -1;
+    TRY(read_training_config(config, state));
+    TRY(dataset_open(context->inputs[STAGE_SHARD], "train", &state->data));
+    const ClassTable *classes = dataset_classes(state->data);
+    if (dataset_count(state->data) == 0)
+        return status_error(STATUS_INVALID, "no training image is left: every one holds an unseen class; set "
+                            "data.unseen_rule to ignore, or name fewer unseen classes");
+    SegmenterConfig setup = segmenter_config_from(config, classes->seen_count);
+    TRY(segmenter_create(&setup, backend_cpu(), DTYPE_F32, context->seed, &state->segmenter));
+    const char *weights = config_string(config, "segmenter.weights");
+    if (weights[0] != '\0') TRY(load_backbone_weights(state->segmenter, weights));
+    TRY(create_optimizer(config, state));
+    TRY(create_images(state));
+    LOG_INFO("%lld training images, %d seen classes, %lld parameters", (long long)dataset_count(state->data),
+             classes->seen_count, (long long)segmenter_parameters(state->segmenter)->total);
+    *total = state->schedule.total_steps;
+    return OK;
+}
+
+/* The n-th image of training: epoch by epoch, each in its own order. */
+static int64_t pick_image(BackboneState *state, int64_t n)
+{
+    int64_t count = dataset_count(state->data), epoch = n / count;
+    if (epoch != state->order_epoch) {
+        for (int64_t i = 0; i < count; i++) state->order[i] = i;
+        Random random = random_stream(state->context->seed, RANDOM_ORDER, (uint64_t)epoch, 0);
+        random_shuffle(&random, state->order, count);
+        state->order_epoch = epoch;
+    }
+    return state->order[n % count];
+}
+
+static Status reserve_segments(TrainImage *image, int count)
+{
+    if (count <= image->capacity) return OK;
+    TargetSegment *segments = memory_resize(image->segments, (size_t)count * sizeof *segments);
+    if (segments == NULL) return status_no_memory((size_t)count * sizeof *segments, "targets");
+    image->segments = segments;
+    image->capacity = count;
+    return OK;
+}
+
+/* The segments that the crop still shows. Crowds are no targets, and their pixels are void. */
+static Status find_targets(BackboneState *state, TrainImage *image)
+{
+    const ClassTable *classes = dataset_classes(state->data);
+    const Sample *sample = &state->sample;
+    int64_t pixels = (int64_t)state->augment.height * state->augment.width;
+    memset(state->visible, 0, ((size_t)sample->segment_count + 1) * sizeof *state->visible);
+    for (int64_t i = 0; i < pixels; i++) {
+        uint16_t value = image->map[i];
+        if (value != 0 && sample->segments[value - 1].is_crowd) image->map[i] = value = 0;
+        state->visible[value]++;
+    }
+    TRY(reserve_segments(image, sample->segment_count));
+    image->count = 0;
+    for (int i = 0; i < sample->segment_count; i++) {
+        if (state->visible[i + 1] == 0) continue;
+        int label = class_table_seen_index(classes, sample->segments[i].class_index);
+        if (label < 0)
+            return status_error(STATUS_INTERNAL, "training image %s carries a label of the unseen class '%s'",
+                                sample->file_name, classes->entries[sample->segments[i].class_index].name);
+        image->segments[image->count++] = (TargetSegment){.value = i + 1, .label = label};
+    }
+    return OK;
+}
+
+static Status read_batch(BackboneState *state, int64_t step, CriterionBatch *counts)
+{
+    const SegmenterConfig *setup = segmenter_config(state->segmenter);
+    for (int b = 0; b < state->batch; b++) {
+        TrainImage *image = &state->images[b];
+        TRY(dataset_read(state->data, pick_image(state, step * state->batch + b), &state->sample));
+        Random random = random_stream(state->context->seed, RANDOM_AUGMENT, (uint64_t)step, (uint64_t)b);
+        augment_crop(&state->augment, random, state->sample.rgb, state->sample.map, state->sample.height,
+                     state->sample.width, image->pixels, image->map);
+        TRY(find_targets(state, image));
+        criterion_count(&setup->criterion, setup->queries, image->count, counts);
+    }
+    return OK;
+}
+
+/* Sum of the batch's gradients into parameters->grads. */
+static Status accumulate(BackboneState *state, CriterionBatch *batch, double losses[4])
+{
+    Parameters *parameters = segmenter_parameters(state->segmenter);
+    gradient_tree_reset(state->tree);
+    for (int b = 0; b < state->batch; b++) {
+        const TrainImage *image = &state->images[b];
+        SegmentTarget target = {.map = image->map, .height = state->augment.height, .width = state->augment.width,
+                                .segments = image->segments, .count = image->count};
+        CriterionLosses own;
+        batch->sample = (uint64_t)b;
+        parameters_zero_grad(parameters);
+        TRY(segmenter_train_sample(state->segmenter, image->pixels, target.height, target.width, &target, batch, &own));
+        TRY(gradient_tree_push(state->tree, parameters->grads));
+        losses[0] += own.total;
+        losses[1] += own.ce[own.heads - 1];
+        losses[2] += own.mask[own.heads - 1];
+        losses[3] += own.dice[own.heads - 1];
+    }
+    return gradient_tree_finish(state->tree, 1, parameters->grads);
+}
+
+/* A step whose gradient is not finite changes nothing; too many of them end the job. */
+static Status skip_step(BackboneState *state, int64_t step, Status cause)
+{
+    state->non_finite++;
+    LOG_WARNING("step %lld skipped (%lld so far): %s", (long long)step, (long long)state->non_finite,
+                status_message(cause));
+    if (state->non_finite >= state->patience)
+        return status_wrap(cause, "%lld steps were not finite (train.patience): lower train.rate or train.clip",
+                           (long long)state->non_finite);
+    status_free(cause);
+    return OK;
+}
+
+static Status backbone_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    BackboneState *state = pointer;
+    CriterionBatch batch = {.seed = state->context->seed, .step = (uint64_t)step};
+    double losses[4] = {0}, norm = 0, rate = schedule_rate(&state->schedule, step);
+    TRY(read_batch(state, step, &batch));
+    TRY(accumulate(state, &batch, losses));
+    Status status = optimizer_clip(segmenter_parameters(state->segmenter), state->clip, &norm);
+    if (status_code(status) == STATUS_NON_FINITE) return skip_step(state, step, status);
+    TRY(status);
+    TRY(optimizer_step(state->optimizer, rate));
+    stage_metric(metrics, "loss", losses[0]);
+    stage_metric(metrics, "class_loss", losses[1]);
+    stage_metric(metrics, "mask_loss", losses[2]);
+    stage_metric(metrics, "dice_loss", losses[3]);
+    stage_metric(metrics, "gradient_norm", norm);
+    stage_metric(metrics, "rate", rate);
+    return OK;
+}
+
+static Status backbone_save(void *pointer, const char *path, int64_t next_step)
+{
+    BackboneState *state = pointer;
+    Parameters *parameters = segmenter_parameters(state->segmenter);
+    int64_t counters[2] = {next_step, state->non_finite}, shape = 2;
+    ArrayList arrays = {0};
+    Status status = weights_list(&arrays, "model.", parameters);
+    if (status == OK) status = optimizer_list(&arrays, "optimizer.", state->optimizer, parameters);
+    if (status == OK) status = array_list_add(&arrays, "", "counters", ARRAY_I64, 1, &shape, counters);
+    if (status == OK) status = checkpoint_write(path, STATE_KIND, "{}", arrays.items, arrays.count);
+    array_list_clear(&arrays);
+    return status;
+}
+
+static Status backbone_load(void *pointer, const char *path, int64_t *next_step)
+{
+    BackboneState *state = pointer;
+    Parameters *parameters = segmenter_parameters(state->segmenter);
+    int64_t counters[2], shape = 2;
+    Checkpoint *checkpoint;
+    TRY(checkpoint_read(path, STATE_KIND, &checkpoint));
+    Status status = weights_load(checkpoint, "model.", parameters);
+    if (status == OK) status = optimizer_load(checkpoint, "optimizer.", state->optimizer, parameters);
+    if (status == OK) status = checkpoint_get(checkpoint, "counters", ARRAY_I64, 1, &shape, counters);
+    checkpoint_destroy(checkpoint);
+    TRY(status_wrap(status, "%s", path));
+    *next_step = counters[0];
+    state->non_finite = counters[1];
+    return OK;
+}
+
+static Status backbone_finish(void *pointer)
+{
+    BackboneState *state = pointer;
+    char *path = path_join(state->context->output, SEGMENTER_FILE);
+    if (path == NULL) return status_no_memory(256, "a path");
+    Status status = parameters_check_finite(segmenter_parameters(state->segmenter), false);
+    if (status == OK)
+        status = segmenter_write(path, state->segmenter, state->context->config, dataset_classes(state->data));
+    memory_free(path);
+    return status;
+}
+
+const Stage STAGE_DEF_BACKBONE = {
+    .id = STAGE_BACKBONE,
+    .version = 1,
+    .inputs = 1u << STAGE_SHARD,
+    .unit = "steps",
+    .fingerprint = backbone_fingerprint,
+    .start = backbone_start,
+    .step = backbone_step,
+    .save = backbone_save,
+    .load = backbone_load,
+    .finish = backbone_finish,
+    .destroy = backbone_destroy,
+};

@@ -1,0 +1,168 @@
+#include "jobs/stages/segmenter_setup.h"
+
+#include <string.h>
+
+#include "framework/memory.h"
+#include "jobs/stages/weights.h"
+
+SegmenterConfig segmenter_config_from(const Config *config, int classes)
+{
+    SegmenterConfig s = segmenter_default(classes);
+    s.backbone = config_choice(config, "segmenter.backbone") == 0 ? SEGMENTER_RESNET : SEGMENTER_MOBILENET_V2;
+    s.width = (int)config_integer(config, "segmenter.width");
+    for (int i = 0; i < 4; i++) {
+        int64_t last = config_list_count(config, "segmenter.blocks") - 1;
+        s.blocks[i] = (int)config_list_integer(config, "segmenter.blocks", i < last ? i : last);
+    }
+    s.freeze_backbone = config_bool(config, "segmenter.freeze_backbone");
+    s.backbone_rate = config_real(config, "segmenter.backbone_rate");
+    s.pixel_decoder = config_choice(config, "segmenter.pixel_decoder") == 0 ? SEGMENTER_FPN : SEGMENTER_DEFORMABLE;
+    s.pixel_layers = (int)config_integer(config, "segmenter.pixel_layers");
+    s.dim = (int)config_integer(config, "segmenter.dim");
+    s.mask_dim = s.dim;
+    s.heads = (int)config_integer(config, "segmenter.heads");
+    s.ffn = (int)config_integer(config, "segmenter.ffn");
+    s.layers = (int)config_integer(config, "segmenter.layers");
+    s.queries = (int)config_integer(config, "segmenter.queries");
+    s.criterion.points = config_integer(config, "segmenter.points");
+    s.criterion.class_weight = config_real(config, "segmenter.class_weight");
+    s.criterion.mask_weight = config_real(config, "segmenter.mask_weight");
+    s.criterion.dice_weight = config_real(config, "segmenter.dice_weight");
+    s.criterion.no_object_weight = config_real(config, "segmenter.no_object_weight");
+    s.criterion.ignore_void = config_bool(config, "segmenter.ignore_void");
+    return s;
+}
+
+void class_table_write_json(const ClassTable *table, JsonWriter *writer)
+{
+    json_begin_array(writer);
+    for (int i = 0; i < table->count; i++) {
+        const ClassEntry *entry = &table->entries[i];
+        json_begin_object(writer);
+        json_key(writer, "id");
+        json_integer(writer, entry->id);
+        json_key(writer, "name");
+        json_string(writer, entry->name);
+        json_key(writer, "isthing");
+        json_bool(writer, entry->is_thing);
+        json_key(writer, "unseen");
+        json_bool(writer, entry->is_unseen);
+        json_key(writer, "color");
+        json_begin_array(writer);
+        for (int c = 0; c < 3; c++) json_integer(writer, entry->color[c]);
+        json_end_array(writer);
+        json_end_object(writer);
+    }
+    json_end_array(writer);
+}
+
+static Status read_class(const Json *json, const char *source, ClassTable *table)
+{
+    ClassEntry *entry = &table->entries[table->count];
+    const char *name;
+    const Json *thing = json_member(json, "isthing"), *unseen = json_member(json, "unseen");
+    const Json *color = json_member(json, "color");
+    TRY(json_get_integer(json, "id", source, &entry->id));
+    TRY(json_get_string(json, "name", source, &name));
+    if (thing == NULL || unseen == NULL || color == NULL || color->count != 3)
+        return status_error(STATUS_CORRUPT, "%s: class '%s' lacks isthing, unseen or color", source, name);
+    entry->is_thing = thing->boolean;
+    entry->is_unseen = unseen->boolean;
+    for (int c = 0; c < 3; c++) entry->color[c] = (uint8_t)color->items[c].integer;
+    entry->name = memory_copy_string(name);
+    if (entry->name == NULL) return status_no_memory(64, "a class table");
+    table->count++;
+    table->seen_count += !entry->is_unseen;
+    table->unseen_count += entry->is_unseen;
+    return OK;
+}
+
+Status class_table_read_json(const Json *json, const char *source, ClassTable *table)
+{
+    *table = (ClassTable){0};
+    if (json == NULL || json->type != JSON_ARRAY)
+        return status_error(STATUS_CORRUPT, "%s: no class table", source);
+    table->entries = memory_alloc_zero(json->count + 1, sizeof *table->entries);
+    if (table->entries == NULL) return status_no_memory(json->count * sizeof *table->entries, "a class table");
+    for (size_t i = 0; i < json->count; i++) {
+        Status status = read_class(&json->items[i], source, table);
+        if (status != OK) {
+            class_table_clear(table);
+            return status;
+        }
+    }
+    return OK;
+}
+
+/* The keys that describe the network, and none that say where a user's files lie: equal networks, equal headers. */
+static void write_network_keys(const Config *config, JsonWriter *writer)
+{
+    const unsigned network = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT;
+    json_begin_object(writer);
+    for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++) {
+        if ((CONFIG_SCHEMA[i].stages & network) != network) continue;
+        json_key(writer, CONFIG_SCHEMA[i].name);
+        json_string(writer, config_text(config, CONFIG_SCHEMA[i].name));
+    }
+    json_end_object(writer);
+}
+
+Status segmenter_write(const char *path, Segmenter *segmenter, const Config *config, const ClassTable *classes)
+{
+    JsonWriter writer = {0};
+    json_begin_object(&writer);
+    json_key(&writer, "config");
+    write_network_keys(config, &writer);
+    json_key(&writer, "classes");
+    class_table_write_json(classes, &writer);
+    json_end_object(&writer);
+    ArrayList arrays = {0};
+    Status status = weights_list(&arrays, "", segmenter_parameters(segmenter));
+    if (status == OK && writer.text.failed) status = status_no_memory(1024, "a weights header");
+    if (status == OK)
+        status = checkpoint_write(path, SEGMENTER_KIND, text_string(&writer.text), arrays.items, arrays.count);
+    array_list_clear(&arrays);
+    text_free(&writer.text);
+    return status;
+}
+
+static Status build_from_header(const Json *header, const char *path, Segmenter **segmenter, ClassTable *classes)
+{
+    TRY(class_table_read_json(json_member(header, "classes"), path, classes));
+    Config *config = NULL;
+    TRY(config_create(&config));
+    Status status = config_read_json(config, json_member(header, "config"), path);
+    if (status == OK) {
+        SegmenterConfig setup = segmenter_config_from(config, classes->seen_count);
+        status = segmenter_create(&setup, backend_cpu(), DTYPE_F32, 0, segmenter);
+    }
+    config_destroy(config);
+    return status;
+}
+
+Status segmenter_read(const char *path, Segmenter **segmenter, ClassTable *classes, char **digest)
+{
+    Checkpoint *checkpoint = NULL;
+    Json *header = NULL;
+    ClassTable table = {0};
+    *segmenter = NULL;
+    Status status = checkpoint_read(path, SEGMENTER_KIND, &checkpoint);
+    if (status != OK) return status;
+    const char *text = checkpoint_header(checkpoint);
+    TRY_GOTO(status, json_parse(text, strlen(text), path, &header), done);
+    TRY_GOTO(status, build_from_header(header, path, segmenter, &table), done);
+    TRY_GOTO(status, weights_load(checkpoint, "", segmenter_parameters(*segmenter)), done);
+    if (digest != NULL && (*digest = memory_copy_string(checkpoint_digest(checkpoint))) == NULL)
+        status = status_no_memory(HASH_HEX_SIZE, "a digest");
+done:
+    if (status == OK && classes != NULL) *classes = table;
+    else class_table_clear(&table);
+    if (status != OK) {
+        segmenter_destroy(*segmenter);
+        *segmenter = NULL;
+        status = status_wrap(status, "%s", path);
+    }
+    json_destroy(header);
+    checkpoint_destroy(checkpoint);
+    return status;
+}

@@ -1,0 +1,150 @@
+/* Stage "shard": COCO panoptic JSON, PNG and JPEG to HDF5 shards. A step is
+ * one shard on every rank. */
+#include <string.h>
+
+#include "framework/files.h"
+#include "framework/memory.h"
+#include "jobs/stage.h"
+#include "storage/coco.h"
+
+typedef struct ShardState {
+    Import *import;
+    Comm *comm;
+    int64_t shards;
+    char *paths[6];
+    char **unseen;
+    size_t unseen_count;
+} ShardState;
+
+enum { TRAIN_JSON, TRAIN_IMAGES, TRAIN_PANOPTIC, VAL_JSON, VAL_IMAGES, VAL_PANOPTIC, PATH_COUNT };
+static const char *const PATH_KEYS[PATH_COUNT] = {"data.train_json", "data.train_images", "data.train_panoptic",
+                                                  "data.val_json",   "data.val_images",   "data.val_panoptic"};
+
+/* The panoptic folder lies beside its JSON and has its name, unless told otherwise. */
+static char *default_panoptic(const char *json)
+{
+    size_t length = strlen(json);
+    if (length > 5 && strcmp(json + length - 5, ".json") == 0) length -= 5;
+    return memory_format("%.*s", (int)length, json);
+}
+
+static void clear_state(ShardState *state)
+{
+    for (int i = 0; i < PATH_COUNT; i++) memory_free(state->paths[i]);
+    names_free(state->unseen, state->unseen_count);
+}
+
+static Status read_unseen(const Config *config, ShardState *state)
+{
+    const char *file = config_string(config, "data.unseen_file");
+    int64_t count = config_list_count(config, "data.unseen");
+    if (file[0] != '\0' && count > 0)
+        return status_error(STATUS_INVALID, "data.unseen and data.unseen_file are both set: leave one of them out");
+    if (file[0] != '\0') return unseen_names_read(file, &state->unseen, &state->unseen_count);
+    state->unseen = memory_alloc_zero((size_t)count + 1, sizeof *state->unseen);
+    if (state->unseen == NULL) return status_no_memory((size_t)count, "names of unseen classes");
+    for (int64_t i = 0; i < count; i++) {
+        state->unseen[i] = memory_copy_string(config_list_string(config, "data.unseen", i));
+        if (state->unseen[i] == NULL) return status_no_memory(64, "names of unseen classes");
+        state->unseen_count++;
+    }
+    return OK;
+}
+
+/* Fills `options` from the config; what it points to lives in `state`. */
+static Status read_options(const Config *config, ShardState *state, ImportOptions *options)
+{
+    const char *root = config_string(config, "data.root");
+    if (root[0] == '\0')
+        return status_error(STATUS_INVALID, "data.root is not set: name the directory of a data set in COCO panoptic "
+                            "layout (zeroth data synth makes one)");
+    if (!file_exists(root))
+        return status_error(STATUS_NOT_FOUND, "data.root: no directory '%s': import needs a data set in COCO panoptic "
+                            "layout there (zeroth data synth makes one)", root);
+    for (int i = 0; i < PATH_COUNT; i++) {
+        const char *name = config_string(config, PATH_KEYS[i]);
+        if (name[0] != '\0') state->paths[i] = path_join(root, name);
+        else if (i == TRAIN_PANOPTIC || i == VAL_PANOPTIC) state->paths[i] = default_panoptic(state->paths[i - 2]);
+        else return status_error(STATUS_INVALID, "%s is empty: name a path below data.root", PATH_KEYS[i]);
+        if (state->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
+    }
+    TRY(read_unseen(config, state));
+    *options = (ImportOptions){
+        .train = {state->paths[TRAIN_JSON], state->paths[TRAIN_IMAGES], state->paths[TRAIN_PANOPTIC]},
+        .val = {state->paths[VAL_JSON], state->paths[VAL_IMAGES], state->paths[VAL_PANOPTIC]},
+        .unseen = state->unseen,
+        .unseen_count = (int)state->unseen_count,
+        .ignore_unseen = strcmp(config_string(config, "data.unseen_rule"), "ignore") == 0,
+        .long_side = (int)config_integer(config, "data.long_side"),
+        .shard_images = (int)config_integer(config, "data.shard_images"),
+    };
+    return OK;
+}
+
+static Status shard_fingerprint(const Config *config, Hasher *hasher)
+{
+    ShardState state = {0};
+    ImportOptions options;
+    Status status = read_options(config, &state, &options);
+    if (status == OK) {
+        for (size_t i = 0; i < state.unseen_count; i++) hasher_add_string(hasher, state.unseen[i]);
+        status = import_fingerprint(&options, hasher);
+    }
+    clear_state(&state);
+    return status;
+}
+
+static void shard_destroy(void *pointer)
+{
+    ShardState *state = pointer;
+    if (state == NULL) return;
+    import_destroy(state->import);
+    clear_state(state);
+    memory_free(state);
+}
+
+static Status shard_start(const StageContext *context, void **out, int64_t *total)
+{
+    ShardState *state = memory_alloc_zero(1, sizeof *state);
+    if (state == NULL) return status_no_memory(sizeof *state, "stage shard");
+    *out = state;
+    state->comm = context->comm;
+    ImportOptions options;
+    TRY(read_options(context->config, state, &options));
+    options.output = context->output;
+    TRY(comm_agree(state->comm, import_create(&options, &state->import)));
+    state->shards = import_shard_count(state->import);
+    int size = comm_size(state->comm);
+    *total = (state->shards + size - 1) / size;
+    return OK;
+}
+
+static Status shard_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    ShardState *state = pointer;
+    int64_t shard = step * comm_size(state->comm) + comm_rank(state->comm), images = 0;
+    bool skipped = false;
+    Status status = shard < state->shards ? import_shard(state->import, shard, &skipped, &images) : OK;
+    TRY(comm_agree(state->comm, status));
+    TRY(comm_sum_integers(state->comm, &images, 1));
+    stage_metric(metrics, "images", (double)images);
+    return OK;
+}
+
+static Status shard_finish(void *pointer)
+{
+    ShardState *state = pointer;
+    return comm_agree(state->comm, comm_rank(state->comm) == 0 ? import_finish(state->import) : OK);
+}
+
+const Stage STAGE_DEF_SHARD = {
+    .id = STAGE_SHARD,
+    .version = 1,
+    .unit = "shards",
+    .parallel = true,
+    .fingerprint = shard_fingerprint,
+    .start = shard_start,
+    .step = shard_step,
+    .finish = shard_finish,
+    .destroy = shard_destroy,
+};
