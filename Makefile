@@ -10,7 +10,7 @@ OUT := build/$(BUILD)
 CC := gcc
 MPICC_CFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
 MPICC_LIBS = $(shell mpicc --showme:link 2>/dev/null)
-PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl
+PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null || echo -I/usr/include/hdf5/serial)
 HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -L/usr/lib/x86_64-linux-gnu/hdf5/serial -lhdf5)
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
