@@ -4,7 +4,7 @@
 
 #include "commands/commands.h"
 #include "framework/text.h"
-#include "framework/version.h"
+#include "commands/version.h"
 
 #define COMMON_HELP                                                          \
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
