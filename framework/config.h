@@ -77,10 +77,15 @@ const char *config_text(const Config *config, const char *key);
 /* Adds to `hasher` the name and canonical text of every key that `stage` reads,
  * in schema order. CONFIG_PATH keys are left out: their contents are inputs. */
 void config_hash_stage(const Config *config, StageId stage, Hasher *hasher);
+/* The same for the CONFIG_PATH keys that `stage` reads: what its fingerprint depends on besides. */
+void config_hash_stage_paths(const Config *config, StageId stage, Hasher *hasher);
+/* Name and text of every key that any stage reads, paths included: equal for configs that mean the same trial. */
+void config_hash_all(const Config *config, Hasher *hasher);
 /* All keys, or those of one stage (stage < STAGE_COUNT), as a JSON object of canonical texts. */
 void config_write_json(const Config *config, StageId stage, JsonWriter *writer);
 Status config_read_json(Config *config, const Json *object, const char *source);
-/* The schema as an aligned table with types, ranges, defaults, stages, help. */
-void config_print_schema(FILE *out);
+/* The schema as an aligned table with types, ranges, defaults, stages, help. `prefix` narrows it to the keys that
+ * begin so (NULL: all); false where there are none. */
+bool config_print_schema(FILE *out, const char *prefix);
 
 #endif

@@ -55,6 +55,8 @@ typedef struct Stage {
 
 /* Registered stages, by id. */
 const Stage *stage_get(StageId id);
+/* Plan, runner and attempt get the registry as an argument, so that tests can run stages of their own. */
+typedef const Stage *(*StageLookup)(StageId id);
 extern const Stage STAGE_DEF_SHARD, STAGE_DEF_BACKBONE, STAGE_DEF_EXTRACT, STAGE_DEF_GENERATOR, STAGE_DEF_EVALUATE;
 
 #endif
