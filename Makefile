@@ -59,4 +59,44 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
 
+# What the build and the tests need, as Debian packages.
+DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
+        libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
+BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy
+# $(1): packages. Root installs what is missing; anybody else is told the command.
+define install
+	@missing=; for package in $(1); do \
+	    dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$package"; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+	    --no-install-recommends $$missing >/dev/null || { echo "could not install:$$missing" >&2; exit 1; }; \
+	else echo "An administrator must run: apt-get install$$missing" >&2; exit 1; fi
+endef
+deps:
+	$(call install,$(DEPS))
+
+# The sub-make reads the paths of libraries again, after they have been installed.
+test: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests
+	@tests/run.sh $(OUT)
+test-asan:
+	@$(MAKE) --no-print-directory BUILD=asan test
+
+demo: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all
+	@OUT=$(OUT) configs/demo.sh
+
+bench: deps
+	$(call install,$(BENCH_DEPS))
+	@$(MAKE) --no-print-directory BUILD=release all benches
+	@for script in tests/bench/*.sh; do OUT=build/release $$script || exit 1; done
+
+PARITY ?= ../shared/parity
+parity: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) $(OUT)/tests/models/parity
+	@$(OUT)/tests/models/parity $(PARITY)
+
+clean:
+	rm -rf build
+
 -include $(LIB_OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
