@@ -21,7 +21,6 @@
 typedef struct TestCase { const char *name; void (*run)(void); } TestCase;
 
 static jmp_buf test_jump;
-static int test_skipped;
 
 #define TEST(function) {#function, function}
 #define TEST_FAIL(...)                                                   \
@@ -70,12 +69,13 @@ static int test_skipped;
         if (!(fabs(check_a_ - check_b_) <= (tolerance))) TEST_FAIL("%s is %.9g, not %.9g", #a, check_a_, check_b_); \
     } while (0)
 /* Ends the test as skipped, with the reason shown. */
-#define SKIP(reason) do { printf("  skip: %s\n", reason); test_skipped = 1; longjmp(test_jump, 2); } while (0)
+#define SKIP(reason) do { printf("  skip: %s\n", reason); longjmp(test_jump, 2); } while (0)
 
 static inline int test_main(const TestCase *cases, size_t count, int argc, char **argv)
 {
-    int passed = 0, failed = 0, skipped = 0;
-    for (size_t i = 0; i < count; i++) {
+    static int passed, failed, skipped; /* static: they outlive the longjmp */
+    static size_t i;
+    for (i = 0; i < count; i++) {
         int wanted = argc < 2;
         for (int a = 1; a < argc; a++) wanted |= strstr(cases[i].name, argv[a]) != NULL;
         if (!wanted) continue;
