@@ -48,8 +48,9 @@ typedef struct InstanceResult {
     float score;         /* class probability x mean mask probability inside the mask */
     int64_t area;        /* pixels with logit > 0 */
 } InstanceResult;
-/* The best `limit` (100) of all Q x C scores, best first, things only where
- * `is_thing` is given. `results` has room for limit. Ties: lower query, then lower class. */
+/* Of the `limit` (100) most probable (query, class) pairs, those of things
+ * (all where is_thing is NULL), best score first; equal ones by query, then
+ * class. `results` has room for limit. */
 Status inference_instances(const QuerySet *set, const bool *is_thing, int limit, InstanceResult *results, int *count);
 /* The mask of one query at output size: bytes 0 or 1 [height, width], logit > 0. */
 Status inference_mask(const QuerySet *set, int query, uint8_t *mask);
