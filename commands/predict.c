@@ -1,0 +1,144 @@
+/* zeroth predict: segments pictures with a finished model. */
+#include <stdio.h>
+#include <string.h>
+
+#include "commands/commands.h"
+#include "framework/files.h"
+#include "framework/log.h"
+#include "framework/memory.h"
+#include "jobs/stages/prediction.h"
+#include "jobs/stages/segmenter_setup.h"
+#include "models/metrics/picture.h"
+#include "models/segmenter/augment.h"
+
+typedef struct Predictor {
+    Segmenter *segmenter;
+    Classifier classifier;
+    PanopticConfig panoptic;
+    int64_t long_side;
+    Prediction prediction;
+    Image scaled;
+} Predictor;
+
+static void predictor_clear(Predictor *p)
+{
+    segmenter_destroy(p->segmenter);
+    classifier_clear(&p->classifier);
+    prediction_clear(&p->prediction);
+    image_clear(&p->scaled);
+}
+
+/* `model` is the directory of an evaluate artifact, or the classifier file in it. */
+static Status open_model(const char *model, Predictor *p)
+{
+    char *classifier_path = path_join(model, CLASSIFIER_FILE), *digest = NULL;
+    if (classifier_path == NULL) return status_no_memory(256, "a path");
+    if (!file_exists(classifier_path)) {
+        memory_free(classifier_path);
+        classifier_path = memory_copy_string(model);
+    }
+    char *segmenter_path = classifier_path == NULL ? NULL : path_beside(classifier_path, SEGMENTER_FILE);
+    Status status = segmenter_path == NULL ? status_no_memory(256, "a path") : OK;
+    if (status == OK && !file_exists(segmenter_path))
+        status = status_error(STATUS_NOT_FOUND, "%s: a model is a directory with %s and %s, as an evaluate job leaves it "
+                              "(zeroth report names them)", model, SEGMENTER_FILE, CLASSIFIER_FILE);
+    if (status == OK) status = classifier_read(classifier_path, &p->classifier);
+    if (status == OK) status = segmenter_read(segmenter_path, &p->segmenter, NULL, &digest);
+    if (status == OK && strcmp(digest, p->classifier.segmenter_digest) != 0)
+        status = status_error(STATUS_CORRUPT, "%s: its classifier belongs to another segmenter", model);
+    memory_free(digest);
+    memory_free(classifier_path);
+    memory_free(segmenter_path);
+    return status;
+}
+
+static Status infer(Predictor *p, const Image *image)
+{
+    int height, width;
+    int64_t mask_height, mask_width;
+    const SegmenterConfig *setup = segmenter_config(p->segmenter);
+    augment_inference_size(image->height, image->width, (int)p->long_side, &height, &width);
+    TRY(image_resize(image, height, width, &p->scaled));
+    segmenter_mask_size(height, width, &mask_height, &mask_width);
+    size_t pixels = (size_t)height * (size_t)width, queries = (size_t)setup->queries;
+    float *input = memory_alloc(pixels * 3 * sizeof *input);
+    float *embeddings = memory_alloc(queries * (size_t)setup->dim * sizeof *embeddings);
+    float *masks = memory_alloc(queries * (size_t)(mask_height * mask_width) * sizeof *masks);
+    Status status = input == NULL || embeddings == NULL || masks == NULL ? status_no_memory(pixels * 12, "an image") : OK;
+    if (status == OK) {
+        augment_normalize(p->scaled.rgb, (int64_t)pixels, input);
+        SegmenterOutputs outputs = {.embeddings = embeddings, .mask_logits = masks};
+        status = segmenter_infer(p->segmenter, input, height, width, NULL, NULL, &outputs, NULL);
+    }
+    if (status == OK)
+        status = prediction_make(&p->prediction, &p->classifier, &p->panoptic, embeddings, masks, setup->queries,
+                                 mask_height, mask_width, image->height, image->width);
+    memory_free(input);
+    memory_free(embeddings);
+    memory_free(masks);
+    return status;
+}
+
+/* NAME.jpg gives OUTPUT/NAME.png. */
+static char *picture_path(const char *output, const char *image)
+{
+    const char *name = path_name(image), *dot = strrchr(name, '.');
+    int length = dot != NULL && dot != name ? (int)(dot - name) : (int)strlen(name);
+    return memory_format("%s/%.*s.png", output, length, name);
+}
+
+static Status predict_image(Predictor *p, const char *path, const char *output)
+{
+    Image image = {0}, picture = {0};
+    char *to = picture_path(output, path);
+    Status status = to == NULL ? status_no_memory(256, "a path") : image_read(path, &image);
+    if (status == OK) status = infer(p, &image);
+    if (status == OK) {
+        PanopticMap map = prediction_map(&p->prediction);
+        PictureOptions options = {.rgb = image.rgb, .height = image.height, .width = image.width, .prediction = &map,
+                                  .classes = &p->classifier.classes, .title = path_name(path)};
+        status = picture_compose(&options, &picture);
+    }
+    if (status == OK) status = image_write_png(to, &picture);
+    if (status == OK) {
+        printf("%s\n", to);
+        for (int i = 0; i < p->prediction.segment_count; i++) {
+            const PanopticSegment *segment = &p->prediction.segments[i];
+            const ClassEntry *entry = &p->classifier.classes.entries[segment->class_index];
+            printf("  %-24s %s  score %.2f  %5.1f %% of the image\n", entry->name, entry->is_unseen ? "unseen" : "seen  ",
+                   (double)p->prediction.scores[i], 100.0 * (double)segment->area / ((double)image.height * image.width));
+        }
+    }
+    memory_free(to);
+    image_clear(&image);
+    image_clear(&picture);
+    return status;
+}
+
+static Status predict_all(Predictor *p, char **items, int count, const char *output)
+{
+    TRY(open_model(items[0], p));
+    TRY(directory_create(output));
+    for (int i = 1; i < count; i++) TRY(predict_image(p, items[i], output));
+    return OK;
+}
+
+int command_predict(int argc, char **argv)
+{
+    CommonFlags common = {0};
+    const char *output = "predictions";
+    Predictor predictor = {.panoptic = {.score = 0.8, .overlap = 0.8}};
+    const Flag flags[] = {{"--output", "-o", FLAG_STRING, &output},
+                          {"--long-side", NULL, FLAG_INTEGER, &predictor.long_side},
+                          {"--score", NULL, FLAG_REAL, &predictor.panoptic.score},
+                          {"--overlap", NULL, FLAG_REAL, &predictor.panoptic.overlap}};
+    Arguments arguments;
+    Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
+    if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, "MODEL IMAGE...");
+    if (status == OK && (predictor.long_side < 0 || predictor.long_side > 16384))
+        status = status_error(STATUS_USAGE, "--long-side: 0 (as it is) to 16384");
+    if (status == OK) status = predict_all(&predictor, arguments.items, arguments.count, output);
+    predictor_clear(&predictor);
+    arguments_free(&arguments);
+    return command_end(status);
+}
