@@ -210,6 +210,7 @@ const Tensor *generator_intermediate(const Generator *generator, const char *nam
         {"fake", step->synthesis.fake},
         {"related", generator->config.disentangle ? step->related : NULL},
         {"unrelated", step->unrelated},
+        {"rebuilt", step->rebuilt},
         {"relation_scores_seen", step->scores_seen},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)

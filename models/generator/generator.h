@@ -147,7 +147,7 @@ Status generator_gradients(Generator *generator, const float *real, const int32_
 Status classifier_gradients(Generator *generator, const float *embeddings, const int32_t *labels, uint64_t seed,
                             uint64_t step, double *loss);
 /* Intermediate results of the last generator step, by name: "fake" [rows + unseen_count, D], "related",
- * "unrelated" (the same shape), "relation_scores_seen" [rows, classes]. NULL where there is none. */
+ * "unrelated", "rebuilt" (the same shape), "relation_scores_seen" [rows, classes]. NULL where there is none. */
 const Tensor *generator_intermediate(const Generator *generator, const char *name);
 
 #endif

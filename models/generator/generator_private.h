@@ -32,7 +32,7 @@ typedef struct StepGraph {
     Tensor *labels;                      /* I32 [rows] */
     Tensor *unseen_labels;               /* I32 [unseen_count]: 0, 1, 2, ... */
     Tensor *target;                      /* [rows + unseen, D]; NULL without disentanglement */
-    Tensor *related, *unrelated, *scores_seen;
+    Tensor *related, *unrelated, *rebuilt, *scores_seen;
     Tensor *terms[TERM_COUNT];           /* NULL where switched off */
 } StepGraph;
 

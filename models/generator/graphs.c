@@ -118,11 +118,11 @@ static void add_disentanglement(Generator *generator, StepGraph *step)
                  add_kl(generator, graph, unseen_rows(generator, graph, step->unrelated),
                         unseen_rows(generator, graph, step->target)));
 
-    Tensor *rebuilt = networks_add_decoder(graph, parameters, step->related, step->unrelated, config->dropout);
+    step->rebuilt = networks_add_decoder(graph, parameters, step->related, step->unrelated, config->dropout);
     step->terms[TERM_RECONSTRUCTION] = half_sum(
         graph,
-        graph_add_l1_loss(graph, seen_rows(generator, graph, rebuilt), seen_rows(generator, graph, fake)),
-        graph_add_l1_loss(graph, unseen_rows(generator, graph, rebuilt), unseen_rows(generator, graph, fake)));
+        graph_add_l1_loss(graph, seen_rows(generator, graph, step->rebuilt), seen_rows(generator, graph, fake)),
+        graph_add_l1_loss(graph, unseen_rows(generator, graph, step->rebuilt), unseen_rows(generator, graph, fake)));
 
     /* Seen rows are scored against every class, unseen ones against the unseen. The published cross-entropy takes
      * the sigmoid scores themselves as logits. */
@@ -180,8 +180,8 @@ Status graphs_build_step(Generator *generator)
     step->terms[TERM_MMD] = graph_add_mmd_loss(graph, fake_seen, step->real, config->sigmas, config->sigma_count);
     step->terms[TERM_CLASSIFICATION] = add_classification(generator, step, fake_seen);
     step->terms[TERM_TOTAL] = add_total(config, graph, step->terms);
-    Tensor *outputs[] = {step->related, step->unrelated, step->scores_seen};
-    for (int i = 0; i < 3; i++)
+    Tensor *outputs[] = {step->related, step->unrelated, step->rebuilt, step->scores_seen};
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++)
         if (outputs[i] != NULL) graph_mark_output(outputs[i]);
     for (int i = 0; i < TERM_COUNT; i++)
         if (step->terms[i] != NULL) graph_mark_output(step->terms[i]);
