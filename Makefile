@@ -33,6 +33,7 @@ TEST_SOURCES := $(shell find tests -name 'test_*.c' | sort)
 TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 BENCH_SOURCES := $(shell find tests -name 'bench_*.c' | sort)
 BENCHES := $(BENCH_SOURCES:tests/%.c=$(OUT)/tests/%)
+PARITY_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/models/parity_*.c)))
 
 .PHONY: all lib tests benches deps test test-asan demo bench parity clean
 .DEFAULT_GOAL := all
@@ -55,6 +56,7 @@ $(OUT)/%.o: %.c
 	@echo "  CC $<"
 	@$(CC) $(CFLAGS) -c -o $@ $<
 
+$(OUT)/tests/models/parity $(OUT)/tests/models/test_parity: $(PARITY_OBJECTS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
@@ -99,4 +101,4 @@ parity: deps
 clean:
 	rm -rf build
 
--include $(LIB_OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
+-include $(PARITY_OBJECTS:.o=.d) $(LIB_OBJECTS:.o=.d) $(COMMAND_OBJECTS:.o=.d) $(TESTS:=.d) $(BENCHES:=.d)
