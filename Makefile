@@ -59,7 +59,7 @@ $(OUT)/%.o: %.c
 $(OUT)/tests/models/parity $(OUT)/tests/models/test_parity: $(PARITY_OBJECTS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
-	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
+	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
