@@ -50,8 +50,8 @@ void segmenter_mask_size(int64_t height, int64_t width, int64_t *mask_height, in
 /* Forward, loss and backward of one image [height, width, 3], normalised:
  * ADDS its share of the batch's gradient to parameters->grads (zero them
  * first, or per sample for a GradientTree). The target's map may have another
- * resolution than the image; both cover the same field. height and width are
- * multiples of 32. `batch`: criterion_count over the batch's images first.
+ * resolution than the image; both cover the same field. Any height and width:
+ * maps round up. `batch`: criterion_count over the batch's images first.
  * A non-finite loss or gradient is not an error here: see losses, and
  * optimizer_clip. */
 Status segmenter_train_sample(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
