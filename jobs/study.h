@@ -54,7 +54,7 @@ typedef struct TrialValue {
 typedef struct Trial {
     const char *variant;  /* "" where the study has none */
     const char *group;    /* "full, generator.primitives=100": what its seeds have in common */
-    TrialValue *values;   /* its axes, in file order */
+    TrialValue *values;   /* of its axes; conditional axes last */
     size_t value_count;
     Config *config;       /* owned by the study */
     int64_t seed;
