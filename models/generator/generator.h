@@ -29,7 +29,7 @@ typedef enum GeneratorKind {
 } GeneratorKind;
 const char *generator_kind_name(GeneratorKind kind);
 
-#define GENERATOR_MAX_SIGMAS 16
+#define GENERATOR_MAX_SIGMAS 8 /* the engine's limit */
 
 /* Start from generator_config_default, which has every published setting. */
 typedef struct GeneratorConfig {

@@ -177,7 +177,8 @@ Status graphs_build_step(Generator *generator)
     if (config->disentangle) add_disentanglement(generator, step);
     step->terms[TERM_ALIGNMENT] = add_alignment(generator, graph, step->related, step->synthesis.chosen);
     Tensor *fake_seen = seen_rows(generator, graph, step->synthesis.fake);
-    step->terms[TERM_MMD] = graph_add_mmd_loss(graph, fake_seen, step->real, config->sigmas, config->sigma_count);
+    step->terms[TERM_MMD] =
+        networks_add_moment_matching(graph, fake_seen, step->real, config->sigmas, config->sigma_count);
     step->terms[TERM_CLASSIFICATION] = add_classification(generator, step, fake_seen);
     step->terms[TERM_TOTAL] = add_total(config, graph, step->terms);
     Tensor *outputs[] = {step->related, step->unrelated, step->rebuilt, step->scores_seen};

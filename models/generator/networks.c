@@ -267,3 +267,18 @@ Tensor *networks_add_relation(Graph *graph, Parameters *parameters, Tensor *r, T
     return graph_add_reshape(graph, graph_add_activation(graph, scores, ACTIVATION_SIGMOID), 2,
                              (int64_t[]){rows, classes});
 }
+
+/* The published code weighs the M + N rows of [fake, real] by 1/N for the
+ * first N and -1/M for the last M: for M = N, as in every generator step, this
+ * is MMD (Li et al. 2015); else it is MMD of the rows so regrouped, and since
+ * the code is the reference, so it is here. */
+Tensor *networks_add_moment_matching(Graph *graph, Tensor *fake, Tensor *real, const double *sigmas, int sigma_count)
+{
+    if (fake != NULL && real != NULL && fake->shape[0] != real->shape[0]) {
+        int64_t m = fake->shape[0], n = real->shape[0];
+        Tensor *both = graph_add_concat(graph, (Tensor *[]){fake, real}, 2, 0);
+        fake = graph_add_slice(graph, both, 0, 0, n);
+        real = graph_add_slice(graph, both, 0, n, m);
+    }
+    return graph_add_mmd_loss(graph, fake, real, sigmas, sigma_count);
+}

@@ -29,5 +29,7 @@ Tensor *networks_add_decoder(Graph *graph, Parameters *parameters, Tensor *relat
                              double dropout);
 /* Scores in (0, 1) of every pair: r [M, D], a [C, D] -> [M, C]. */
 Tensor *networks_add_relation(Graph *graph, Parameters *parameters, Tensor *r, Tensor *a);
+/* fake [M, D], real [N, D] -> scalar. */
+Tensor *networks_add_moment_matching(Graph *graph, Tensor *fake, Tensor *real, const double *sigmas, int sigma_count);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include "framework/memory.h"
 #include "models/engine/graph.h"
-#include "models/engine/ops.h"
 #include "models/generator/generator.h"
 #include "models/generator/networks.h"
 #include "tests/models/parity_file.h"
@@ -114,12 +113,7 @@ static void file_draws(void *context, GeneratorDraw draw, int index, float *valu
     if (draw == GENERATOR_DRAW_NOISE) memcpy(values, c->noise + index * count, bytes);
     if (draw == GENERATOR_DRAW_TARGET) memcpy(values, c->target, bytes);
     if (draw == GENERATOR_DRAW_CLASSIFIER_NOISE) memcpy(values, c->classifier_noise + index * count, bytes);
-    for (int64_t i = 0; draw == GENERATOR_DRAW_CLASSES && i < count; i++) {
-        /* Either positions in the list of unseen classes, or class ids. */
-        values[i] = (float)c->choice[i];
-        for (int64_t k = 0; k < c->unseen_count; k++)
-            if (c->unseen[k] == c->choice[i]) values[i] = (float)k;
-    }
+    for (int64_t i = 0; draw == GENERATOR_DRAW_CLASSES && i < count; i++) values[i] = (float)c->choice[i];
 }
 
 static Status make_generator(Case *c, const GeneratorConfig *config, Generator **generator)
@@ -229,7 +223,7 @@ static Status run_gmmn(ParityFile *file, Graph *graph, Parameters *parameters, P
         Tensor *z = graph_add_input(graph, DTYPE_F32, 2, noise.shape, false);
         Tensor *x = graph_add_input(graph, DTYPE_F32, 2, real.shape, false);
         Tensor *fake = graph_mark_output(networks_add_gmmn(graph, parameters, "", a, z, 0));
-        Tensor *loss = graph_mark_output(graph_add_mmd_loss(graph, fake, x, sigmas, sigma_count));
+        Tensor *loss = graph_mark_output(networks_add_moment_matching(graph, fake, x, sigmas, sigma_count));
         status = graph_compile(graph, true);
         if (status == OK) {
             memcpy(a->data, vectors.values, (size_t)vectors.count * sizeof(float));
