@@ -42,10 +42,16 @@ double statistics_incomplete_beta(double a, double b, double x)
     return 1.0 - front * beta_fraction(b, a, 1.0 - x) / b;
 }
 
-double statistics_t_cumulative(double t, double degrees)
+/* P(T > |t|), kept apart from 1 - P(T <= t) so that small tails keep their digits. */
+static double t_tail(double t, double degrees)
 {
     /* Abramowitz & Stegun 26.7.1: P(|T| > t) = I_x(v/2, 1/2), x = v / (v + t^2). */
-    double tail = 0.5 * statistics_incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + t * t));
+    return 0.5 * statistics_incomplete_beta(0.5 * degrees, 0.5, degrees / (degrees + t * t));
+}
+
+double statistics_t_cumulative(double t, double degrees)
+{
+    double tail = t_tail(t, degrees);
     return t >= 0.0 ? 1.0 - tail : tail;
 }
 
@@ -55,13 +61,13 @@ double statistics_t_quantile(double probability, double degrees)
         return 0.0;
     double tail = probability < 0.5 ? probability : 1.0 - probability; /* of the upper half */
     double low = 0.0, high = 1.0;
-    while (1.0 - statistics_t_cumulative(high, degrees) > tail && high < 1e150) {
+    while (t_tail(high, degrees) > tail && high < 1e150) {
         low = high;
         high *= 2.0;
     }
     for (int i = 0; i < 200 && high - low > 2.0 * DBL_EPSILON * high; i++) {
         double middle = 0.5 * (low + high);
-        if (1.0 - statistics_t_cumulative(middle, degrees) > tail)
+        if (t_tail(middle, degrees) > tail)
             low = middle;
         else
             high = middle;
