@@ -20,7 +20,7 @@
 #include "framework/hash.h"
 #include "framework/status.h"
 
-#define HDF5_HEADER_BYTES 1024
+#define HDF5_HEADER_BYTES 4096 /* not less than the alignment of arrays: HDF5 wants that */
 #define HDF5_MAX_RANK 4
 #define HDF5_MAX_BULK 8
 

@@ -148,7 +148,7 @@ static hid_t access_properties(void)
     hid_t properties = H5Pcreate(H5P_FILE_ACCESS);
     if (properties < 0) return properties;
     if (H5Pset_libver_bounds(properties, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
-        H5Pset_alignment(properties, 1 << 16, 4096) < 0 || H5Pset_file_locking(properties, false, true) < 0) {
+        H5Pset_alignment(properties, 1 << 16, HDF5_HEADER_BYTES) < 0 || H5Pset_file_locking(properties, false, true) < 0) {
         H5Pclose(properties);
         return H5I_INVALID_HID;
     }
