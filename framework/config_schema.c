@@ -24,7 +24,7 @@
 const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("seed", "0", 0, 4294967295.0, BACKBONE | GENERATOR, "seed of every random draw of a trial"),
 
-    PATH("data.root", SHARD, "directory of the data set: the four paths below are relative to it"),
+    PATH("data.root", SHARD | EXTRACT, "directory of the data set: all other paths of data are relative to it"),
     STRING("data.train_json", "panoptic_train.json", SHARD, "COCO panoptic JSON of the training images"),
     STRING("data.train_images", "train", SHARD, "directory of training images (JPEG or PNG)"),
     STRING("data.train_panoptic", "", SHARD, "directory of training id PNGs; empty: the JSON's name without .json"),
@@ -32,12 +32,12 @@ const ConfigKey CONFIG_SCHEMA[] = {
     STRING("data.val_images", "val", SHARD, "directory of test images"),
     STRING("data.val_panoptic", "", SHARD, "directory of test id PNGs; empty: the JSON's name without .json"),
     STRINGS("data.unseen", "", SHARD, "names of the unseen classes"),
-    PATH("data.unseen_file", SHARD, "file with one unseen class name a line; instead of data.unseen"),
+    STRING("data.unseen_file", "", SHARD, "file with one unseen class name a line; instead of data.unseen"),
     CHOICE("data.unseen_rule", "drop", "drop|ignore", SHARD,
            "training images with an unseen class: drop the image, or keep it with unseen pixels void"),
     INTEGER("data.long_side", "0", 0, 16384, SHARD, "images are scaled down to this longer side; 0: kept"),
     INTEGER("data.shard_images", "512", 1, 1000000, SHARD, "images in one shard file"),
-    PATH("data.class_vectors", EXTRACT, "text or CSV file with a semantic vector per class"),
+    STRING("data.class_vectors", "", EXTRACT, "text or CSV file with a semantic vector per class"),
 
     CHOICE("segmenter.backbone", "resnet", "resnet|mobilenet_v2", BACKBONE | EXTRACT, "feature extractor"),
     PATH("segmenter.weights", BACKBONE, "safetensors file that the backbone starts from"),

@@ -7,6 +7,7 @@
 #include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/stage.h"
+#include "jobs/stages/data_paths.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/segmenter/augment.h"
 #include "storage/class_vectors.h"
@@ -54,11 +55,12 @@ static void extract_destroy(void *pointer)
 
 static Status extract_fingerprint(const Config *config, Hasher *hasher)
 {
-    const char *path = config_string(config, "data.class_vectors");
-    if (path[0] == '\0')
-        return status_error(STATUS_INVALID, "data.class_vectors is not set: name a text or CSV file with a vector per class");
+    char *path;
     Hash128 hash;
-    TRY(status_wrap(hash_file(path, &hash, NULL), "data.class_vectors"));
+    TRY(data_path(config, "data.class_vectors", &path));
+    Status status = hash_file(path, &hash, NULL);
+    memory_free(path);
+    TRY(status_wrap(status, "data.class_vectors"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
 }
@@ -94,8 +96,10 @@ static Status fill_info(ExtractState *state)
     memory_free(path);
     TRY(status);
     TRY(check_classes(dataset_classes(state->train), &info->classes));
-    TRY(class_vectors_read(config_string(context->config, "data.class_vectors"), &info->classes, &info->class_vectors,
-                           &info->vector_dim));
+    TRY(data_path(context->config, "data.class_vectors", &path));
+    status = class_vectors_read(path, &info->classes, &info->class_vectors, &info->vector_dim);
+    memory_free(path);
+    TRY(status);
     const SegmenterConfig *setup = segmenter_config(state->segmenter);
     info->embed_dim = setup->dim;
     info->queries = setup->queries;

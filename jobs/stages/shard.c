@@ -5,6 +5,7 @@
 #include "framework/files.h"
 #include "framework/memory.h"
 #include "jobs/stage.h"
+#include "jobs/stages/data_paths.h"
 #include "storage/coco.h"
 
 typedef struct ShardState {
@@ -36,11 +37,17 @@ static void clear_state(ShardState *state)
 
 static Status read_unseen(const Config *config, ShardState *state)
 {
-    const char *file = config_string(config, "data.unseen_file");
+    bool by_file = config_string(config, "data.unseen_file")[0] != '\0';
     int64_t count = config_list_count(config, "data.unseen");
-    if (file[0] != '\0' && count > 0)
+    if (by_file && count > 0)
         return status_error(STATUS_INVALID, "data.unseen and data.unseen_file are both set: leave one of them out");
-    if (file[0] != '\0') return unseen_names_read(file, &state->unseen, &state->unseen_count);
+    if (by_file) {
+        char *path;
+        TRY(data_path(config, "data.unseen_file", &path));
+        Status status = unseen_names_read(path, &state->unseen, &state->unseen_count);
+        memory_free(path);
+        return status;
+    }
     state->unseen = memory_alloc_zero((size_t)count + 1, sizeof *state->unseen);
     if (state->unseen == NULL) return status_no_memory((size_t)count, "names of unseen classes");
     for (int64_t i = 0; i < count; i++) {
@@ -54,19 +61,14 @@ static Status read_unseen(const Config *config, ShardState *state)
 /* Fills `options` from the config; what it points to lives in `state`. */
 static Status read_options(const Config *config, ShardState *state, ImportOptions *options)
 {
-    const char *root = config_string(config, "data.root");
-    if (root[0] == '\0')
-        return status_error(STATUS_INVALID, "data.root is not set: name the directory of a data set in COCO panoptic "
-                            "layout (zeroth data synth makes one)");
-    if (!file_exists(root))
-        return status_error(STATUS_NOT_FOUND, "data.root: no directory '%s': import needs a data set in COCO panoptic "
-                            "layout there (zeroth data synth makes one)", root);
     for (int i = 0; i < PATH_COUNT; i++) {
-        const char *name = config_string(config, PATH_KEYS[i]);
-        if (name[0] != '\0') state->paths[i] = path_join(root, name);
-        else if (i == TRAIN_PANOPTIC || i == VAL_PANOPTIC) state->paths[i] = default_panoptic(state->paths[i - 2]);
-        else return status_error(STATUS_INVALID, "%s is empty: name a path below data.root", PATH_KEYS[i]);
-        if (state->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
+        bool panoptic = i == TRAIN_PANOPTIC || i == VAL_PANOPTIC;
+        if (panoptic && config_string(config, PATH_KEYS[i])[0] == '\0') {
+            state->paths[i] = default_panoptic(state->paths[i - 2]);
+            if (state->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
+        } else {
+            TRY(data_path(config, PATH_KEYS[i], &state->paths[i]));
+        }
     }
     TRY(read_unseen(config, state));
     *options = (ImportOptions){
