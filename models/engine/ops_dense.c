@@ -131,6 +131,7 @@ Tensor *graph_add_activation(Graph *g, Tensor *x, Activation activation)
 static bool repeats_into(const Tensor *a, const Tensor *b)
 {
     if (!tensor_is_real(a) || !tensor_is_real(b) || b->rank > a->rank) return false;
+    if (b->count == 1) return true;
     for (int d = 0; d < b->rank; d++) {
         bool leading_one = d == 0 && b->rank == a->rank && b->shape[0] == 1;
         if (b->shape[d] != a->shape[a->rank - b->rank + d] && !leading_one) return false;

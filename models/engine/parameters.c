@@ -176,10 +176,10 @@ static bool all_finite(const void *values, int64_t count, Dtype dtype)
     uint32_t bad = 0;
     if (dtype == DTYPE_F32) {
         const uint32_t *bits = values;
-        for (int64_t i = 0; i < count; i++) bad |= (bits[i] & 0x7f800000u) == 0x7f800000u;
+        for (int64_t i = 0; i < count; i++) bad |= (bits[i] & 0x7f800000u) == 0x7f800000u ? 1u : 0u;
     } else {
         const double *reals = values;
-        for (int64_t i = 0; i < count; i++) bad |= !isfinite(reals[i]);
+        for (int64_t i = 0; i < count; i++) bad |= isfinite(reals[i]) ? 0u : 1u;
     }
     return bad == 0;
 }
