@@ -435,6 +435,11 @@ const char *hdf5_reader_digest(const Hdf5Reader *reader)
     return reader->digest;
 }
 
+int64_t hdf5_reader_bytes(const Hdf5Reader *reader)
+{
+    return reader->header.size;
+}
+
 int hdf5_reader_take_descriptor(Hdf5Reader *reader)
 {
     int fd = reader->fd;

@@ -77,6 +77,7 @@ Status hdf5_reader_load(const Hdf5Reader *reader, const char *name, Hdf5Type typ
 Status hdf5_reader_text(const Hdf5Reader *reader, const char *attribute, const char **text);
 Status hdf5_reader_integer(const Hdf5Reader *reader, const char *attribute, int64_t *value);
 const char *hdf5_reader_digest(const Hdf5Reader *reader); /* hex */
+int64_t hdf5_reader_bytes(const Hdf5Reader *reader); /* of the file */
 /* The open descriptor, which the caller then closes. */
 int hdf5_reader_take_descriptor(Hdf5Reader *reader);
 
