@@ -1,4 +1,4 @@
-/* Class tables as JSON, and names compared loosely. Private to storage/. */
+/* Class tables as JSON, and names compared loosely. */
 #ifndef STORAGE_CLASS_TABLE_H
 #define STORAGE_CLASS_TABLE_H
 

@@ -4,8 +4,8 @@
 
 #include "framework/json.h"
 #include "framework/memory.h"
-#include "jobs/stages/segmenter_setup.h"
 #include "storage/checkpoint.h"
+#include "storage/class_table.h"
 
 void classifier_clear(Classifier *classifier)
 {
@@ -21,7 +21,7 @@ Status classifier_write(const char *path, const Classifier *classifier)
     JsonWriter writer = {0};
     json_begin_object(&writer);
     json_key(&writer, "classes");
-    class_table_write_json(&classifier->classes, &writer);
+    class_table_write_json(&writer, &classifier->classes);
     json_key(&writer, "segmenter");
     json_string(&writer, classifier->segmenter_digest);
     json_end_object(&writer);

@@ -4,6 +4,7 @@
 
 #include "framework/memory.h"
 #include "jobs/stages/weights.h"
+#include "storage/class_table.h"
 
 SegmenterConfig segmenter_config_from(const Config *config, int classes)
 {
@@ -33,67 +34,6 @@ SegmenterConfig segmenter_config_from(const Config *config, int classes)
     return s;
 }
 
-void class_table_write_json(const ClassTable *table, JsonWriter *writer)
-{
-    json_begin_array(writer);
-    for (int i = 0; i < table->count; i++) {
-        const ClassEntry *entry = &table->entries[i];
-        json_begin_object(writer);
-        json_key(writer, "id");
-        json_integer(writer, entry->id);
-        json_key(writer, "name");
-        json_string(writer, entry->name);
-        json_key(writer, "isthing");
-        json_bool(writer, entry->is_thing);
-        json_key(writer, "unseen");
-        json_bool(writer, entry->is_unseen);
-        json_key(writer, "color");
-        json_begin_array(writer);
-        for (int c = 0; c < 3; c++) json_integer(writer, entry->color[c]);
-        json_end_array(writer);
-        json_end_object(writer);
-    }
-    json_end_array(writer);
-}
-
-static Status read_class(const Json *json, const char *source, ClassTable *table)
-{
-    ClassEntry *entry = &table->entries[table->count];
-    const char *name;
-    const Json *thing = json_member(json, "isthing"), *unseen = json_member(json, "unseen");
-    const Json *color = json_member(json, "color");
-    TRY(json_get_integer(json, "id", source, &entry->id));
-    TRY(json_get_string(json, "name", source, &name));
-    if (thing == NULL || unseen == NULL || color == NULL || color->count != 3)
-        return status_error(STATUS_CORRUPT, "%s: class '%s' lacks isthing, unseen or color", source, name);
-    entry->is_thing = thing->boolean;
-    entry->is_unseen = unseen->boolean;
-    for (int c = 0; c < 3; c++) entry->color[c] = (uint8_t)color->items[c].integer;
-    entry->name = memory_copy_string(name);
-    if (entry->name == NULL) return status_no_memory(64, "a class table");
-    table->count++;
-    table->seen_count += !entry->is_unseen;
-    table->unseen_count += entry->is_unseen;
-    return OK;
-}
-
-Status class_table_read_json(const Json *json, const char *source, ClassTable *table)
-{
-    *table = (ClassTable){0};
-    if (json == NULL || json->type != JSON_ARRAY)
-        return status_error(STATUS_CORRUPT, "%s: no class table", source);
-    table->entries = memory_alloc_zero(json->count + 1, sizeof *table->entries);
-    if (table->entries == NULL) return status_no_memory(json->count * sizeof *table->entries, "a class table");
-    for (size_t i = 0; i < json->count; i++) {
-        Status status = read_class(&json->items[i], source, table);
-        if (status != OK) {
-            class_table_clear(table);
-            return status;
-        }
-    }
-    return OK;
-}
-
 /* The keys that describe the network, and none that say where a user's files lie: equal networks, equal headers. */
 static void write_network_keys(const Config *config, JsonWriter *writer)
 {
@@ -114,7 +54,7 @@ Status segmenter_write(const char *path, Segmenter *segmenter, const Config *con
     json_key(&writer, "config");
     write_network_keys(config, &writer);
     json_key(&writer, "classes");
-    class_table_write_json(classes, &writer);
+    class_table_write_json(&writer, classes);
     json_end_object(&writer);
     ArrayList arrays = {0};
     Status status = weights_list(&arrays, "", segmenter_parameters(segmenter));

@@ -20,8 +20,4 @@ Status segmenter_write(const char *path, Segmenter *segmenter, const Config *con
  * NULL) is freed by memory_free. */
 Status segmenter_read(const char *path, Segmenter **segmenter, ClassTable *classes, char **digest);
 
-/* Class tables in JSON, for headers of weights. */
-void class_table_write_json(const ClassTable *table, JsonWriter *writer);
-Status class_table_read_json(const Json *json, const char *source, ClassTable *table);
-
 #endif
