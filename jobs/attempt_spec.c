@@ -71,7 +71,7 @@ static Status copy_integer(const Json *json, const char *key, const char *path, 
 
 static Status read_members(const Json *json, const char *path, AttemptSpec *spec)
 {
-    int format;
+    int format = 0;
     const char *stage;
     TRY(copy_integer(json, "format", path, 0, &format));
     if (format != SPEC_FORMAT)

@@ -1,0 +1,243 @@
+#include "jobs/plan.h"
+
+#include <string.h>
+
+#include "framework/files.h"
+#include "framework/log.h"
+#include "jobs/artifact.h"
+#include "jobs/hash_map.h"
+
+/* Fingerprints read files, so each distinct set of a stage's values is asked once. */
+typedef struct Fingerprints {
+    HashMap known;
+    Hash128 *values;
+    size_t count, capacity;
+} Fingerprints;
+
+typedef struct Planner {
+    Plan *plan;
+    const PlanOptions *options;
+    HashMap keys;
+    Fingerprints fingerprints;
+    size_t capacity;
+} Planner;
+
+static Status no_memory(void)
+{
+    return status_no_memory(0, "a plan");
+}
+
+static Status compute_fingerprint(const Stage *stage, const Config *config, Hash128 *out)
+{
+    Hasher *hasher = hasher_create();
+    if (hasher == NULL) return no_memory();
+    Status status = stage->fingerprint(config, hasher);
+    *out = hasher_result(hasher);
+    hasher_destroy(hasher);
+    return status;
+}
+
+static Status find_fingerprint(Planner *planner, const Stage *stage, const Config *config, Hash128 *out)
+{
+    Fingerprints *all = &planner->fingerprints;
+    Hasher *hasher = hasher_create();
+    if (hasher == NULL) return no_memory();
+    hasher_add_string(hasher, stage_name(stage->id));
+    config_hash_stage(config, stage->id, hasher);
+    config_hash_stage_paths(config, stage->id, hasher);
+    Hash128 asked = hasher_result(hasher);
+    hasher_destroy(hasher);
+    uint32_t index;
+    if (hash_map_find(&all->known, asked, &index)) {
+        *out = all->values[index];
+        return OK;
+    }
+    TRY(compute_fingerprint(stage, config, out));
+    if (all->count == all->capacity) {
+        size_t capacity = all->capacity > 0 ? all->capacity * 2 : 16;
+        Hash128 *values = memory_resize(all->values, capacity * sizeof *values);
+        if (values == NULL) return no_memory();
+        all->values = values;
+        all->capacity = capacity;
+    }
+    all->values[all->count] = *out;
+    return hash_map_insert(&all->known, asked, (uint32_t)all->count++, &index);
+}
+
+static Status compute_key(Planner *planner, const Stage *stage, const Config *config, const uint32_t *trial_jobs,
+                          Hash128 *key)
+{
+    Hash128 fingerprint = {0};
+    if (stage->fingerprint != NULL) TRY(find_fingerprint(planner, stage, config, &fingerprint));
+    Hasher *hasher = hasher_create();
+    if (hasher == NULL) return no_memory();
+    hasher_add_string(hasher, stage_name(stage->id));
+    hasher_add_integer(hasher, stage->version);
+    config_hash_stage(config, stage->id, hasher);
+    hasher_add_integer(hasher, (int64_t)fingerprint.low);
+    hasher_add_integer(hasher, (int64_t)fingerprint.high);
+    for (int input = 0; input < STAGE_COUNT; input++)
+        if ((stage->inputs & 1u << input) != 0) hasher_add_string(hasher, planner->plan->jobs[trial_jobs[input]].key);
+    *key = hasher_result(hasher);
+    hasher_destroy(hasher);
+    return OK;
+}
+
+static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, const uint32_t *trial_jobs)
+{
+    Plan *plan = planner->plan;
+    if (plan->count == planner->capacity) {
+        size_t capacity = planner->capacity > 0 ? planner->capacity * 2 : 64;
+        PlanJob *jobs = memory_resize(plan->jobs, capacity * sizeof *jobs);
+        if (jobs == NULL) return no_memory();
+        plan->jobs = jobs;
+        planner->capacity = capacity;
+    }
+    const Config *config = plan->study->trials[trial].config;
+    PlanJob *job = &plan->jobs[plan->count++];
+    *job = (PlanJob){.stage = stage->id, .definition = stage, .config = config, .first_trial = (uint32_t)trial};
+    hash_to_hex(key, job->key);
+    for (int input = 0; input < STAGE_COUNT; input++)
+        job->inputs[input] = (stage->inputs & 1u << input) != 0 ? trial_jobs[input] : NO_JOB;
+    job->threads = (int)config_integer(config, "run.threads");
+    job->ranks = stage->parallel ? (int)config_integer(config, "run.ranks") : 1;
+    job->cores = job->threads * job->ranks;
+    plan->stage_count[stage->id]++;
+    return OK;
+}
+
+static Status plan_trial(Planner *planner, size_t trial)
+{
+    Plan *plan = planner->plan;
+    uint32_t *trial_jobs = plan->trial_jobs + trial * STAGE_COUNT;
+    for (int id = 0; id < STAGE_COUNT; id++) {
+        trial_jobs[id] = NO_JOB;
+        const Stage *stage = planner->options->lookup((StageId)id);
+        if (stage == NULL || id > (int)planner->options->last) continue;
+        for (int input = 0; input < STAGE_COUNT; input++)
+            if ((stage->inputs & 1u << input) != 0 && (input >= id || trial_jobs[input] == NO_JOB))
+                return status_error(STATUS_INTERNAL, "stage %s reads stage %s, which does not come before it",
+                                    stage_name((StageId)id), stage_name((StageId)input));
+        Hash128 key;
+        TRY(compute_key(planner, stage, plan->study->trials[trial].config, trial_jobs, &key));
+        uint32_t index = 0;
+        TRY(hash_map_insert(&planner->keys, key, (uint32_t)plan->count, &index));
+        if (index == plan->count) TRY(add_job(planner, stage, trial, key, trial_jobs));
+        trial_jobs[id] = index;
+        plan->jobs[index].trials++;
+    }
+    return OK;
+}
+
+/* Looks for artifacts only where there is a directory of that name: one list
+ * of the directory instead of a look for each of ten thousand jobs. */
+static Status find_finished(Plan *plan)
+{
+    char *directory = path_join(plan->work, "artifacts"), **names = NULL;
+    size_t count = 0;
+    if (directory == NULL) return no_memory();
+    Status status = directory_list(directory, &names, &count);
+    memory_free(directory);
+    if (status_code(status) == STATUS_NOT_FOUND) {
+        status_free(status);
+        return OK;
+    }
+    TRY(status);
+    HashMap present = {0};
+    for (size_t i = 0; i < count && status == OK; i++) {
+        Hash128 key;
+        uint32_t found;
+        if (hash_from_hex(names[i], &key)) status = hash_map_insert(&present, key, 0, &found);
+    }
+    for (size_t i = 0; i < plan->count && status == OK; i++) {
+        PlanJob *job = &plan->jobs[i];
+        Hash128 key;
+        uint32_t found;
+        if (!hash_from_hex(job->key, &key) || !hash_map_find(&present, key, &found)) continue;
+        Status sound = artifact_check(plan->work, job->key, false);
+        if (sound == OK)
+            job->need = JOB_FINISHED;
+        else if (status_code(sound) == STATUS_CORRUPT || status_code(sound) == STATUS_NOT_FOUND)
+            log_status(LOG_LEVEL_WARNING, status_wrap(sound, "%s is damaged and will be made again", stage_name(job->stage)));
+        else
+            status = sound;
+    }
+    hash_map_free(&present);
+    names_free(names, count);
+    return status;
+}
+
+/* From the last stages back: an unfinished job is needed where it ends a trial
+ * or a needed job reads it. Jobs come after their inputs, so one pass does. */
+static void mark_needed(Plan *plan)
+{
+    for (size_t trial = 0; trial < plan->study->trial_count; trial++)
+        for (int stage = STAGE_COUNT - 1; stage >= 0; stage--) {
+            uint32_t index = plan->trial_jobs[trial * STAGE_COUNT + (size_t)stage];
+            if (index == NO_JOB) continue;
+            if (plan->jobs[index].need == JOB_UNNEEDED) plan->jobs[index].need = JOB_NEEDED;
+            break;
+        }
+    for (size_t i = plan->count; i-- > 0;) {
+        if (plan->jobs[i].need == JOB_FINISHED) plan->finished++;
+        if (plan->jobs[i].need != JOB_NEEDED) continue;
+        plan->needed++;
+        plan->stage_needed[plan->jobs[i].stage]++;
+        for (int input = 0; input < STAGE_COUNT; input++) {
+            uint32_t from = plan->jobs[i].inputs[input];
+            if (from != NO_JOB && plan->jobs[from].need == JOB_UNNEEDED) plan->jobs[from].need = JOB_NEEDED;
+        }
+    }
+}
+
+static Status fill(Planner *planner)
+{
+    Plan *plan = planner->plan;
+    plan->work = memory_copy_string(planner->options->work);
+    plan->trial_jobs = memory_alloc(plan->study->trial_count * STAGE_COUNT * sizeof *plan->trial_jobs);
+    if (plan->work == NULL || plan->trial_jobs == NULL) return no_memory();
+    for (size_t trial = 0; trial < plan->study->trial_count; trial++) TRY(plan_trial(planner, trial));
+    for (size_t i = 0; i < plan->count; i++) plan->jobs[i].need = JOB_UNNEEDED;
+    TRY(find_finished(plan));
+    mark_needed(plan);
+    return OK;
+}
+
+Status plan_create(const Study *study, const PlanOptions *options, Plan **out)
+{
+    *out = NULL;
+    Plan *plan = memory_alloc_zero(1, sizeof *plan);
+    if (plan == NULL) return no_memory();
+    plan->study = study;
+    Planner planner = {.plan = plan, .options = options};
+    Status status = fill(&planner);
+    hash_map_free(&planner.keys);
+    hash_map_free(&planner.fingerprints.known);
+    memory_free(planner.fingerprints.values);
+    if (status == OK)
+        *out = plan;
+    else
+        plan_destroy(plan);
+    return status;
+}
+
+void plan_destroy(Plan *plan)
+{
+    if (plan == NULL) return;
+    memory_free(plan->work);
+    memory_free(plan->jobs);
+    memory_free(plan->trial_jobs);
+    memory_free(plan);
+}
+
+uint32_t plan_trial_job(const Plan *plan, size_t trial, StageId stage)
+{
+    return plan->trial_jobs[trial * STAGE_COUNT + stage];
+}
+
+const char *plan_work_directory(const char *flag, const Study *study)
+{
+    if (flag != NULL && flag[0] != '\0') return flag;
+    if (study != NULL && study->work[0] != '\0') return study->work;
+    return "zeroth-work";
+}

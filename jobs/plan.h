@@ -1,0 +1,62 @@
+/* What a study needs: its trials' jobs, each once, with what is finished.
+ *
+ * A job's key is the hash of its stage's name and version, the config values
+ * that the stage reads, the fingerprint of the files that it reads from
+ * outside, and the keys of its inputs. Planning starts nothing and writes
+ * nothing. */
+#ifndef JOBS_PLAN_H
+#define JOBS_PLAN_H
+
+#include "jobs/stage.h"
+#include "jobs/study.h"
+
+#define NO_JOB UINT32_MAX
+#define KEY_SHOWN 10 /* digits of a key that people see */
+
+typedef enum JobNeed {
+    JOB_FINISHED, /* its artifact is there */
+    JOB_UNNEEDED, /* no artifact, and nothing that is left to do reads it */
+    JOB_NEEDED
+} JobNeed;
+
+typedef struct PlanJob {
+    char key[HASH_HEX_SIZE];
+    StageId stage;
+    const Stage *definition;
+    const Config *config;         /* of the first trial that has it; the study's */
+    uint32_t inputs[STAGE_COUNT]; /* indices of jobs, or NO_JOB */
+    uint32_t trials;              /* how many trials share it */
+    uint32_t first_trial;
+    JobNeed need;
+    int cores;                    /* threads x ranks */
+    int threads, ranks;
+} PlanJob;
+
+typedef struct Plan {
+    const Study *study;           /* outlives the plan */
+    char *work;
+    PlanJob *jobs;                /* inputs before what reads them */
+    size_t count;
+    uint32_t *trial_jobs;         /* [trial_count, STAGE_COUNT]: index or NO_JOB */
+    size_t finished, needed;
+    size_t stage_count[STAGE_COUNT], stage_needed[STAGE_COUNT];
+} Plan;
+
+typedef struct PlanOptions {
+    const char *work;
+    StageLookup lookup;
+    StageId last;       /* jobs of later stages are left out; STAGE_COUNT: all stages */
+} PlanOptions;
+
+/* A fingerprint that fails (a data set that is absent, say) fails the plan. A
+ * damaged artifact is warned of and counts as not finished. */
+Status plan_create(const Study *study, const PlanOptions *options, Plan **plan);
+void plan_destroy(Plan *plan);
+
+/* The job of a trial's last stage: the one whose artifact holds its metrics. NO_JOB where the plan stops before. */
+uint32_t plan_trial_job(const Plan *plan, size_t trial, StageId stage);
+
+/* The work directory: `flag` (--work) if not NULL, else the study's, else "zeroth-work". `study` may be NULL. */
+const char *plan_work_directory(const char *flag, const Study *study);
+
+#endif
