@@ -5,6 +5,7 @@
 #include "models/engine/cpu/kernels.h"
 
 #define CORNERS 4
+#define LANES 16
 
 #include "models/engine/cpu/real_f32.h"
 #include "models/engine/cpu/kernels_deformable.inc"
