@@ -10,6 +10,7 @@
 
 #define MAP_VALUES 65536
 #define MAX_SEGMENTS 4096 /* of one image; COCO has under 100 */
+#define ROW_BUCKETS 512
 
 /* Work space of `T` segments; grown when an image has more. */
 typedef struct PairSpace {
@@ -253,6 +254,25 @@ static void matching_costs(const Image *image)
     }
 }
 
+static int row_bucket(float y)
+{
+    return y >= 1 ? ROW_BUCKETS - 1 : y > 0 ? (int)(y * ROW_BUCKETS) : 0;
+}
+
+/* Orders points by their height in the picture. Sums over points don't mind, and the points of a block then lie in the
+ * same few rows of every query's mask: with many large masks this is what keeps them in the cache. */
+static void order_by_row(const float *points, int64_t count, float *ordered)
+{
+    int64_t place[ROW_BUCKETS + 1] = {0};
+    for (int64_t i = 0; i < count; i++) place[row_bucket(points[2 * i + 1]) + 1]++;
+    for (int b = 0; b < ROW_BUCKETS; b++) place[b + 1] += place[b];
+    for (int64_t i = 0; i < count; i++) {
+        int64_t to = place[row_bucket(points[2 * i + 1])]++;
+        ordered[2 * to] = points[2 * i];
+        ordered[2 * to + 1] = points[2 * i + 1];
+    }
+}
+
 /* Fills c->query_target; c->probabilities must be this head's. Returns the number of non-finite costs. */
 static int64_t match_head(const Image *image, const CriterionHead *head, int head_index, Random *random)
 {
@@ -260,7 +280,8 @@ static int64_t match_head(const Image *image, const CriterionHead *head, int hea
     const int segments = image->target->count;
     for (int q = 0; q < c->queries; q++) c->query_target[q] = -1;
     if (segments == 0) return 0;
-    draw(image, random, head_index, CRITERION_DRAW_MATCHING, 0, c->chosen, c->config.points);
+    draw(image, random, head_index, CRITERION_DRAW_MATCHING, 0, c->draws, c->config.points);
+    order_by_row(c->draws, c->config.points, c->chosen);
     if (c->dtype == DTYPE_F32)
         points_pair_sums_f32(head->mask_logits, c->queries, image->height, image->width, &image->field, segments,
                              c->chosen, c->config.points, c->pairs.target_block, &c->pairs.sums);
