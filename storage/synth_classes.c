@@ -177,7 +177,7 @@ static void color_classes(SynthClasses *classes)
         int rank = used[class->colour]++;
         double place = total[class->colour] < 2 ? 0.0 : (double)rank / (total[class->colour] - 1);
         double hue = synth_colour_hue(class->colour) + (rank % 2 == 0 ? -9.0 : 9.0);
-        SynthColor color = synth_hsv(hue, class->is_thing ? 0.9 - 0.35 * place : 0.55, 1.0 - 0.5 * place);
+        SynthColor color = synth_hsv(hue, class->is_thing ? 0.92 - 0.3 * place : 0.38, (class->is_thing ? 1.0 : 0.78) - 0.42 * place);
         class->color[0] = (uint8_t)lrintf(255.0F * color.r);
         class->color[1] = (uint8_t)lrintf(255.0F * color.g);
         class->color[2] = (uint8_t)lrintf(255.0F * color.b);

@@ -9,11 +9,11 @@
 /* Sizes in pixels. */
 enum {
     MARGIN = 16, GAP = 14, CAPTION = 30, TITLE = 30, TEXT_SIZE = 13, TITLE_SIZE = 15,
-    SWATCH = 18, LEGEND_ROW = 28, LEGEND_GAP = 22, LEGEND_TOP = 18, DEFAULT_SIDE = 320, HATCH = 9
+    SWATCH = 18, LEGEND_ROW = 28, LEGEND_GAP = 22, LEGEND_TOP = 18, DEFAULT_SIDE = 320, HATCH = 12
 };
 
 static const uint8_t PAPER[3] = {255, 255, 255}, INK[3] = {34, 38, 46}, FAINT[3] = {112, 118, 128},
-                     FRAME[3] = {198, 202, 208}, BORDER[3] = {16, 18, 22}, HATCH_INK[3] = {255, 255, 255},
+                     FRAME[3] = {198, 202, 208}, BORDER[3] = {16, 18, 22}, PALE[3] = {255, 255, 255},
                      STAR[3] = {214, 120, 0}, VOID_COLOR[3] = {58, 60, 66};
 
 void picture_class_color(const ClassTable *classes, int class_index, uint8_t color[3])
@@ -48,8 +48,15 @@ static void outline(Image *image, int left, int top, int width, int height, cons
 static float hatch_share(int x, int y)
 {
     float along = (float)((x + y) % HATCH) - 0.5F * HATCH;
-    float share = 1.7F - fabsf(along);
+    float share = 1.5F - fabsf(along);
     return share < 0.0F ? 0.0F : share > 1.0F ? 1.0F : share;
+}
+
+/* Hatching in white, or in dark where the colour is too light for that. */
+static void hatch(Image *image, int left, int top, int x, int y, const uint8_t color[3])
+{
+    bool light = 0.299F * (float)color[0] + 0.587F * (float)color[1] + 0.114F * (float)color[2] > 150.0F;
+    picture_blend(image, left + x, top + y, light ? BORDER : PALE, (light ? 0.5F : 0.65F) * hatch_share(x, y));
 }
 
 /* A star of five points, for unseen classes. */
@@ -133,7 +140,7 @@ static void draw_map(Image *picture, const PictureOptions *options, const Panopt
                 for (int x = column * scale; x < (column + 1) * scale; x++) {
                     picture_blend(picture, left + x, top + y, shaded, 1.0F);
                     if (unseen)
-                        picture_blend(picture, left + x, top + y, HATCH_INK, 0.62F * hatch_share(x, y));
+                        hatch(picture, left, top, x, y, color);
                     if (at_border(map, scale, x, y))
                         picture_blend(picture, left + x, top + y, BORDER, 0.85F);
                 }
@@ -194,7 +201,7 @@ static void draw_entry(Image *picture, int left, int top, const uint8_t color[3]
     fill(picture, left, top, SWATCH, SWATCH, color);
     for (int y = 0; y < SWATCH && unseen; y++)
         for (int x = 0; x < SWATCH; x++)
-            picture_blend(picture, left + x, top + y, HATCH_INK, 0.62F * hatch_share(x, y));
+            hatch(picture, left, top, x, y, color);
     outline(picture, left, top, SWATCH, SWATCH, BORDER);
     int text = left + SWATCH + 8, base = top + (SWATCH + TEXT_SIZE) / 2;
     text += picture_text(picture, text, base, TEXT_SIZE, INK, name);
