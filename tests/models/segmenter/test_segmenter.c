@@ -213,5 +213,58 @@ static void test_bad_sizes(void)
     CHECK_FAILS(segmenter_create(&config, backend_cpu(), DTYPE_F32, 1, &segmenter), STATUS_INVALID, "uncertain");
 }
 
+/* Fewer layers than scales: maps that nothing reads. */
+static void test_one_layer(void)
+{
+    for (int choice = 0; choice < 2; choice++) {
+        SegmenterConfig config = tiny_config(choice ? SEGMENTER_DEFORMABLE : SEGMENTER_FPN);
+        config.layers = 1;
+        Segmenter *segmenter;
+        Picture *picture = memory_alloc(sizeof *picture);
+        make_picture(picture, 1);
+        CHECK_OK(segmenter_create(&config, backend_cpu(), DTYPE_F32, 5, &segmenter));
+        CriterionBatch batch = {0};
+        CriterionLosses losses;
+        criterion_count(&config.criterion, config.queries, 3, &batch);
+        parameters_zero_grad(segmenter_parameters(segmenter));
+        CHECK_OK(segmenter_train_sample(segmenter, picture->image, SIZE, SIZE, &picture->target, &batch, &losses));
+        CHECK_INT(losses.heads, 2);
+        CHECK_OK(parameters_check_finite(segmenter_parameters(segmenter), true));
+        segmenter_destroy(segmenter);
+        memory_free(picture);
+    }
+}
+
+/* Any allocation of creating and of the first sample may fail: an error comes back, and the next try works. */
+static void test_failed_allocations(void)
+{
+    SegmenterConfig config = tiny_config(SEGMENTER_FPN);
+    config.layers = 1;
+    Picture *picture = memory_alloc(sizeof *picture);
+    make_picture(picture, 1);
+    CriterionBatch batch = {0};
+    CriterionLosses losses;
+    criterion_count(&config.criterion, config.queries, 3, &batch);
+    bool whole = false;
+    for (int64_t count = 0; !whole; count = count < 40 ? count + 1 : count + count / 16) {
+        Segmenter *segmenter = NULL;
+        memory_fail_after(count);
+        Status status = segmenter_create(&config, backend_cpu(), DTYPE_F32, 5, &segmenter);
+        if (status == OK)
+            status = segmenter_train_sample(segmenter, picture->image, SIZE, SIZE, &picture->target, &batch, &losses);
+        whole = status == OK;
+        memory_fail_after(-1);
+        if (!whole) {
+            CHECK_INT(status_code(status), STATUS_NO_MEMORY);
+            status_free(status);
+            if (segmenter != NULL)
+                CHECK_OK(segmenter_train_sample(segmenter, picture->image, SIZE, SIZE, &picture->target, &batch, &losses));
+        }
+        segmenter_destroy(segmenter);
+    }
+    memory_free(picture);
+}
+
 TEST_MAIN(TEST(test_gradients_fpn), TEST(test_gradients_deformable), TEST(test_gradients_add_and_graphs_are_kept),
-          TEST(test_learns_two_pictures), TEST(test_bad_sizes))
+          TEST(test_learns_two_pictures), TEST(test_bad_sizes), TEST(test_one_layer),
+          TEST(test_failed_allocations))
