@@ -1,5 +1,5 @@
 /* What a finished job leaves: WORK/artifacts/KEY/ with its files and
- * manifest.json, which lists every file's size and XXH3-128 checksum and says
+ * artifact.json, its manifest, which lists every file's size and XXH3-128 checksum and says
  * what made it. The directory appears whole by one rename, the manifest in it,
  * so that an artifact without a manifest, or with a file of another size, is
  * damaged. Also the layout of the work directory. */
@@ -9,7 +9,7 @@
 #include "framework/config.h"
 #include "framework/json.h"
 
-#define MANIFEST_NAME "manifest.json"
+#define MANIFEST_NAME "artifact.json" /* a sharded data set has a manifest.json of its own */
 #define METRICS_NAME "metrics.json" /* final metrics of a trial: an object of name → number */
 
 /* Paths below a work directory; freed by memory_free; NULL without memory. */
