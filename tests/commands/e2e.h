@@ -24,7 +24,7 @@
 #include "storage/synth.h"
 #include "tests/test.h"
 
-#define E2E_MAX_ARGUMENTS 24
+#define E2E_MAX_ARGUMENTS 32
 
 static Arena *e2e_arena_;
 static char *e2e_root_;
@@ -372,7 +372,7 @@ static inline void make_scenes(const char *directory, int train, int val, double
 
 #define TINY_CONFIG                                                                               \
     "config:\n"                                                                                   \
-    "  data: {root: data, unseen_file: data/unseen.txt, class_vectors: data/class_vectors.csv, shard_images: 16}\n" \
+    "  data: {root: data, unseen_file: unseen.txt, class_vectors: class_vectors.csv, shard_images: 16}\n" \
     "  segmenter: {width: 8, blocks: [1], dim: 32, heads: 2, ffn: 16, layers: 2, queries: 8, points: 32, backbone_rate: 1}\n" \
     "  train: {steps: 8, batch: 2, crop: [32, 32], warmup: 2}\n"                                  \
     "  extract: {pictures: 4}\n"                                                                  \

@@ -1,0 +1,237 @@
+/* A study that was killed and stopped again and again, and run again by the
+ * same command each time, leaves the bytes of an undisturbed one. */
+#include "jobs/events.h"
+#include "tests/commands/artifacts.h"
+
+static const char STUDY[] = "variants:\n"
+                            "  vanilla: {generator.kind: gmmn}\n"
+                            "  full: {classifier.when: after}\n";
+
+#define SETTINGS "run.checkpoint_seconds=0", "run.attempts=3", "train.steps=16", "generator.steps=12"
+
+/* The scenes and the undisturbed run, made once for all tests. */
+static const char *study_path(void)
+{
+    static const char *path;
+    if (path == NULL) {
+        make_scenes(in_root("study/data"), 30, 5, 0.3);
+        path = make_study(in_root("study"), STUDY);
+    }
+    return path;
+}
+
+static const char *undisturbed(void)
+{
+    static const char *work;
+    if (work == NULL) {
+        const char *path = in_root("undisturbed");
+        CHECK_CODE(PROGRAM("run", study_path(), "--work", path, SETTINGS), 0);
+        check_no_leftovers(path);
+        work = path;
+    }
+    return work;
+}
+
+static void check_like_undisturbed(const char *work)
+{
+    check_no_leftovers(work);
+    check_artifacts_whole(work);
+    check_same_artifacts(undisturbed(), work);
+}
+
+/* Processes ------------------------------------------------------------------- */
+
+#define MAX_PROCESSES 256
+
+/* Living processes below `root`, deepest last. */
+static int descendants(pid_t root, pid_t *found)
+{
+    int count = 0;
+    char **names;
+    size_t name_count;
+    CHECK_OK(directory_list("/proc", &names, &name_count));
+    for (int from = -1; from < count; from++) {
+        pid_t parent = from < 0 ? root : found[from];
+        for (size_t i = 0; i < name_count && count < MAX_PROCESSES; i++) {
+            int64_t pid;
+            char path[64], line[512] = "";
+            if (!parse_integer(names[i], &pid)) continue;
+            snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
+            FILE *file = fopen(path, "r");
+            if (file == NULL) continue; /* it ended meanwhile */
+            bool got = fgets(line, sizeof line, file) != NULL;
+            fclose(file);
+            const char *after_name = got ? strrchr(line, ')') : NULL;
+            int ppid = 0;
+            if (after_name != NULL && sscanf(after_name, ") %*c %d", &ppid) == 1 && ppid == parent) found[count++] = (pid_t)pid;
+        }
+    }
+    names_free(names, name_count);
+    return count;
+}
+
+static bool is_worker(pid_t pid)
+{
+    char path[64], line[4096];
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
+    FILE *file = fopen(path, "r");
+    if (file == NULL) return false;
+    size_t bytes = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[bytes] = '\0';
+    return memmem(line, bytes, "\0attempt", 9) != NULL;
+}
+
+/* How many events all attempts together have told: the clock of these tests. */
+static int count_events(const char *work)
+{
+    int count = 0;
+    char **jobs = NULL, **attempts = NULL;
+    size_t job_count = 0, attempt_number = 0;
+    const char *runs = text("%s/runs", work);
+    if (!is_directory(runs)) return 0;
+    CHECK_OK(directory_list(runs, &jobs, &job_count));
+    for (size_t j = 0; j < job_count; j++) {
+        char path[1024], *data;
+        size_t bytes;
+        snprintf(path, sizeof path, "%s/%s", runs, jobs[j]);
+        if (!is_directory(path)) continue;
+        CHECK_OK(directory_list(path, &attempts, &attempt_number));
+        for (size_t a = 0; a < attempt_number; a++) {
+            snprintf(path, sizeof path, "%s/%s/%s/" EVENTS_NAME, runs, jobs[j], attempts[a]);
+            if (!file_exists(path)) continue;
+            CHECK_OK(file_read(path, 0, &data, &bytes));
+            for (size_t i = 0; i < bytes; i++) count += data[i] == '\n';
+            memory_free(data);
+        }
+        names_free(attempts, attempt_number);
+    }
+    names_free(jobs, job_count);
+    return count;
+}
+
+/* Disturbances ---------------------------------------------------------------- */
+
+typedef enum Disturbance { TERM_RUNNER, KILL_RUNNER, TERM_WORKERS, KILL_WORKERS, KILL_ALL, DISTURBANCES } Disturbance;
+
+typedef struct Moment {
+    const char *work;
+    int events;
+} Moment;
+
+static bool has_come(void *context)
+{
+    const Moment *moment = context;
+    return count_events(moment->work) >= moment->events;
+}
+
+static void strike(Child child, Disturbance how)
+{
+    pid_t below[MAX_PROCESSES];
+    int count = descendants(child.pid, below);
+    if (how == TERM_RUNNER) kill(child.pid, SIGTERM);
+    if (how == KILL_RUNNER || how == KILL_ALL) kill(child.pid, SIGKILL);
+    for (int i = 0; i < count; i++) {
+        if (how == TERM_WORKERS && is_worker(below[i])) kill(below[i], SIGTERM);
+        if (how == KILL_WORKERS && is_worker(below[i])) kill(below[i], SIGKILL);
+        if (how == KILL_ALL) kill(below[i], SIGKILL);
+    }
+}
+
+/* What a command may end with after that. 0: it was done already, or made up for it itself. */
+static bool may_end_with(Disturbance how, int code)
+{
+    switch (how) {
+    case TERM_RUNNER: return code == 75 || code == 0;
+    case KILL_RUNNER:
+    case KILL_ALL: return code == 128 + SIGKILL || code == 0;
+    case TERM_WORKERS: return code == 75 || code == 0;
+    default: return code == 12 || code == 75 || code == 0;
+    }
+}
+
+/* Runs the study to its end under disturbances of these kinds, one a start, each a few events further on; how many
+ * there were. */
+static int run_disturbed(const char *work, const Disturbance *kinds, int kind_count, int stride)
+{
+    int struck = 0;
+    for (int start = 0; start < 200; start++) {
+        Moment moment = {work, count_events(work) + 1 + (start * stride) % 11};
+        Child child = PROGRAM_START("run", study_path(), "--work", work, SETTINGS);
+        Disturbance how = kinds[start % kind_count];
+        bool running = start < 24 && wait_until(child, has_come, &moment);
+        if (running) strike(child, how);
+        Result result = program_end(child);
+        struck += running;
+        if (running ? !may_end_with(how, result.code) : result.code != 0) {
+            show_result_(&result);
+            TEST_FAIL("start %d, disturbance %d: exit code %d", start, running ? (int)how : -1, result.code);
+        }
+        if (!running) return struck;
+    }
+    TEST_FAIL("the study never ended");
+}
+
+static void test_term_of_runner(void)
+{
+    const char *work = in_root("term-runner");
+    undisturbed();
+    CHECK(run_disturbed(work, (const Disturbance[]){TERM_RUNNER}, 1, 7) >= 3);
+    check_like_undisturbed(work);
+}
+
+static void test_kill_of_everything(void)
+{
+    const char *work = in_root("kill-all");
+    undisturbed();
+    CHECK(run_disturbed(work, (const Disturbance[]){KILL_ALL, KILL_RUNNER}, 2, 5) >= 3);
+    check_like_undisturbed(work);
+}
+
+static void test_kill_of_workers(void)
+{
+    const char *work = in_root("kill-workers");
+    undisturbed();
+    CHECK(run_disturbed(work, (const Disturbance[]){KILL_WORKERS, TERM_WORKERS}, 2, 3) >= 3);
+    check_like_undisturbed(work);
+}
+
+/* A runner stopped by SIGTERM says so by its exit code, and its workers are gone when it is. */
+static void test_exit_code_of_term(void)
+{
+    const char *work = in_root("term-once");
+    pid_t below[MAX_PROCESSES];
+    undisturbed();
+    Child child = PROGRAM_START("run", study_path(), "--work", work, SETTINGS, "train.steps=100000");
+    Moment moment = {work, 12};
+    CHECK(wait_until(child, has_come, &moment));
+    int count = descendants(child.pid, below);
+    kill(child.pid, SIGTERM);
+    CHECK_CODE(program_end(child), 75);
+    for (int i = 0; i < count; i++) CHECK(kill(below[i], 0) != 0 && errno == ESRCH);
+}
+
+/* Every process dies at its N-th passage of a point where files can be torn. */
+static void test_kill_at_file_points(void)
+{
+    static const char *const POINTS[] = {"open", "write", "sync", "rename", "dirsync"};
+    const char *work = in_root("kill-points");
+    int struck = 0;
+    undisturbed();
+    for (int passage = 0; passage < 40; passage = passage * 2 + 1)
+        for (size_t p = 0; p < sizeof POINTS / sizeof POINTS[0]; p++) {
+            const char *inject = text("ZEROTH_FILES_INJECT=%s:kill:%d", POINTS[p], passage);
+            Result result = PROGRAM_WITH(inject, "run", study_path(), "--work", work, SETTINGS);
+            struck += result.code != 0;
+            if (result.code != 0 && result.code != 12 && result.code != 128 + SIGKILL) {
+                show_result_(&result);
+                TEST_FAIL("%s: exit code %d", inject, result.code);
+            }
+        }
+    CHECK(struck >= 5);
+    CHECK_CODE(PROGRAM("run", study_path(), "--work", work, SETTINGS), 0);
+    check_like_undisturbed(work);
+}
+
+TEST_MAIN(TEST(test_term_of_runner), TEST(test_kill_of_everything), TEST(test_kill_of_workers),
+          TEST(test_exit_code_of_term), TEST(test_kill_at_file_points))
