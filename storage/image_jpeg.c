@@ -10,6 +10,7 @@
 
 #include "framework/files.h"
 #include "framework/memory.h"
+#include "framework/text.h"
 #include "storage/image_decode.h"
 
 /* A progressive file of a few kilobytes may hold scans without end, each of
@@ -140,6 +141,8 @@ static void encode(struct jpeg_compress_struct *info, const Image *image, int qu
     info->in_color_space = JCS_RGB;
     jpeg_set_defaults(info);
     jpeg_set_quality(info, quality, TRUE);
+    if (quality > 90) /* whoever asks for this much wants sharp colours too: no subsampling of chroma */
+        info->comp_info[0].h_samp_factor = info->comp_info[0].v_samp_factor = 1;
     jpeg_start_compress(info, TRUE);
     while (info->next_scanline < info->image_height) {
         JSAMPROW row = image->rgb + (size_t)info->next_scanline * (size_t)image->width * 3;
@@ -151,25 +154,36 @@ static void encode(struct jpeg_compress_struct *info, const Image *image, int qu
 /* libjpeg's own buffer; on the heap, where the jump can't lose it. */
 typedef struct JpegOutput { unsigned char *data; unsigned long bytes; } JpegOutput;
 
-Status image_write_jpeg(const char *path, const Image *image, int quality)
+Status image_encode_jpeg(const Image *image, int quality, const char *name, Text *out)
 {
     if (image->height < 1 || image->width < 1 || image->height > IMAGE_MAX_SIDE || image->width > IMAGE_MAX_SIDE)
-        return status_error(STATUS_INVALID, "%s: a JPEG can't be %dx%d pixels", path, image->width, image->height);
+        return status_error(STATUS_INVALID, "%s: a JPEG can't be %dx%d pixels", name, image->width, image->height);
     JpegOutput *output = memory_alloc_zero(1, sizeof *output);
-    if (output == NULL) return status_no_memory(sizeof *output, path);
+    if (output == NULL) return status_no_memory(sizeof *output, name);
     struct jpeg_compress_struct info;
     JpegErrors errors;
     memset(&info, 0, sizeof info);
     set_errors(&errors, &info.err);
-    Status status;
+    Status status = OK;
     if (setjmp(errors.jump) != 0) {
-        status = status_error(STATUS_LIBRARY, "%s: JPEG encoder: %s", path, errors.message);
+        status = status_error(STATUS_LIBRARY, "%s: JPEG encoder: %s", name, errors.message);
     } else {
         encode(&info, image, quality, &output->data, &output->bytes);
-        status = file_write(path, output->data, output->bytes);
+        out->length = 0;
+        text_append_bytes(out, (const char *)output->data, output->bytes);
+        if (out->failed) status = status_no_memory(output->bytes, name);
     }
     jpeg_destroy_compress(&info);
     free(output->data); /* libjpeg's malloc */
     memory_free(output);
+    return status;
+}
+
+Status image_write_jpeg(const char *path, const Image *image, int quality)
+{
+    Text encoded = {0};
+    Status status = image_encode_jpeg(image, quality, path, &encoded);
+    if (status == OK) status = file_write(path, encoded.data, encoded.length);
+    text_free(&encoded);
     return status;
 }

@@ -69,7 +69,6 @@ typedef struct PngWork {
     png_structp png;
     png_infop info;
     PngInput input;
-    Text output;
 } PngWork;
 
 Status image_decode_png(const uint8_t *data, size_t bytes, const char *name, Image *image)
@@ -117,28 +116,36 @@ static void encode(png_structp png, png_infop info, const Image *image)
     png_write_end(png, NULL);
 }
 
-Status image_write_png(const char *path, const Image *image)
+Status image_encode_png(const Image *image, const char *name, Text *out)
 {
     if (image->height < 1 || image->width < 1)
-        return status_error(STATUS_INVALID, "%s: a PNG can't be %dx%d pixels", path, image->width, image->height);
+        return status_error(STATUS_INVALID, "%s: a PNG can't be %dx%d pixels", name, image->width, image->height);
     PngWork *work = memory_alloc_zero(1, sizeof *work);
-    if (work == NULL) return status_no_memory(sizeof *work, path);
-    Status status;
+    if (work == NULL) return status_no_memory(sizeof *work, name);
+    Status status = OK;
     if (setjmp(work->errors.jump) != 0) {
-        status = status_error(STATUS_LIBRARY, "%s: PNG encoder: %s", path, work->errors.message);
+        status = status_error(STATUS_LIBRARY, "%s: PNG encoder: %s", name, work->errors.message);
     } else {
         work->png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &work->errors, on_error, on_warning);
         if (work->png != NULL) work->info = png_create_info_struct(work->png);
         if (work->info == NULL) {
-            status = status_no_memory(0, path);
+            status = status_no_memory(0, name);
         } else {
-            png_set_write_fn(work->png, &work->output, write_output, flush_output);
+            out->length = 0;
+            png_set_write_fn(work->png, out, write_output, flush_output);
             encode(work->png, work->info, image);
-            status = file_write(path, work->output.data, work->output.length);
         }
     }
     png_destroy_write_struct(&work->png, &work->info);
-    text_free(&work->output);
     memory_free(work);
+    return status;
+}
+
+Status image_write_png(const char *path, const Image *image)
+{
+    Text encoded = {0};
+    Status status = image_encode_png(image, path, &encoded);
+    if (status == OK) status = file_write(path, encoded.data, encoded.length);
+    text_free(&encoded);
     return status;
 }

@@ -1,9 +1,11 @@
 /* Synthetic data sets: options, the files, and the books of segments. */
 #include "storage/synth.h"
 
-#include <math.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "framework/files.h"
 #include "framework/json.h"
@@ -63,6 +65,7 @@ typedef struct Split {
     float *canvas, *noise;
     uint8_t *map;
     Image picture;
+    Text encoded;
 } Split;
 
 typedef struct Box {
@@ -79,6 +82,7 @@ static void split_clear(Split *split)
     memory_free(split->noise);
     memory_free(split->map);
     image_clear(&split->picture);
+    text_free(&split->encoded);
 }
 
 static Status split_open(const SynthOptions *options, const SynthClasses *classes, bool validation, Split *split)
@@ -103,14 +107,30 @@ static Status split_open(const SynthOptions *options, const SynthClasses *classe
     return file_remove(split->json);
 }
 
+/* Without a flush of each: the JSON files, which are written last and after one flush of all, say whether the images
+ * are whole. */
 static Status write_image(Split *split, const char *directory, int64_t id, bool png)
 {
     char *path = memory_format("%s/%012lld.%s", directory, (long long)id, png ? "png" : "jpg");
     if (path == NULL)
         return status_no_memory(strlen(directory) + 20, "a path");
-    Status status = png ? image_write_png(path, &split->picture)
-                        : image_write_jpeg(path, &split->picture, split->options->quality);
+    Status status = png ? image_encode_png(&split->picture, path, &split->encoded)
+                        : image_encode_jpeg(&split->picture, split->options->quality, path, &split->encoded);
+    if (status == OK)
+        status = file_remove(path);
+    if (status == OK)
+        status = file_append(path, split->encoded.data, split->encoded.length, false);
     memory_free(path);
+    return status;
+}
+
+static Status flush_all(const char *directory)
+{
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return status_errno(errno, "open", directory);
+    Status status = syncfs(fd) != 0 ? status_errno(errno, "flush", directory) : OK;
+    close(fd);
     return status;
 }
 
@@ -334,6 +354,7 @@ Status synth_write(const SynthOptions *options)
     TRY_GOTO(status, synth_classes_write(options, classes), done);
     for (int i = 0; i < 2; i++)
         TRY_GOTO(status, write_split(&splits[i], &json[i]), done);
+    TRY_GOTO(status, flush_all(options->output), done);
     for (int i = 0; i < 2; i++)
         TRY_GOTO(status, file_write(splits[i].json, json[i].text.data, json[i].text.length), done);
 done:
