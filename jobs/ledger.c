@@ -61,6 +61,7 @@ static_assert(LEDGER_VERSION == 1, "the schema's user_version is LEDGER_VERSION"
     X(LAST_ATTEMPT, "SELECT number,state,host,pid,code,compiler,threads,ranks,started,ended,updated,begin_step,step,"  \
                     "total,checkpoint_step,unit,outcome,message,seconds,peak_memory,offset FROM attempts "             \
                     "WHERE key=? ORDER BY number DESC LIMIT 1")                                                        \
+    X(LIST_RUNNING, "SELECT key,number FROM attempts WHERE state=?")                                                   \
     X(MEAN_SECONDS, "SELECT avg(seconds) FROM jobs WHERE stage=? AND state=? AND seconds>0")
 
 typedef enum StatementId {
@@ -615,6 +616,24 @@ Status ledger_last_attempt(Ledger *ledger, const char *key, LedgerAttempt *attem
     Status status = ask(ledger, LAST_ATTEMPT, "s", key);
     while (next_row(ledger, LAST_ATTEMPT, &status)) read_attempt(ledger->statements[LAST_ATTEMPT], attempt);
     if (status == OK && attempt->number == 0) status = status_error(STATUS_NOT_FOUND, "job %s has no attempt", key);
+    return status;
+}
+
+Status ledger_list_running(Ledger *ledger, LedgerAttempt **attempts, size_t *count)
+{
+    *attempts = NULL;
+    *count = 0;
+    Status status = ask(ledger, LIST_RUNNING, "i", (int64_t)STATE_RUNNING);
+    while (next_row(ledger, LIST_RUNNING, &status)) {
+        sqlite3_stmt *row = ledger->statements[LIST_RUNNING];
+        LedgerAttempt *larger = memory_resize(*attempts, (*count + 1) * sizeof *larger);
+        if (larger == NULL) {
+            status = status_no_memory((*count + 1) * sizeof *larger, "a list of attempts");
+            continue;
+        }
+        *attempts = larger;
+        ledger_attempt_init(&larger[(*count)++], column_text(row, 0), sqlite3_column_int(row, 1));
+    }
     return status;
 }
 

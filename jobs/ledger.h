@@ -104,6 +104,8 @@ Status ledger_count_jobs(Ledger *ledger, const char *study, int64_t counts[STAGE
 Status ledger_list_studies(Ledger *ledger, char ***names, size_t *count);
 /* The last attempt of a job; STATUS_NOT_FOUND where there is none. */
 Status ledger_last_attempt(Ledger *ledger, const char *key, LedgerAttempt *attempt);
+/* Attempts that the ledger believes to run, freed by memory_free. */
+Status ledger_list_running(Ledger *ledger, LedgerAttempt **attempts, size_t *count);
 /* The mean seconds of finished attempts of a stage; 0 where there are none. */
 Status ledger_mean_seconds(Ledger *ledger, StageId stage, double *seconds);
 
