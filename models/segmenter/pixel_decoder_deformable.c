@@ -6,7 +6,7 @@
 #include "models/segmenter/pixel_decoder_private.h"
 
 #define LEVELS PIXEL_DECODER_LEVELS
-#define MAX_NAME 96
+#define MAX_NAME 128
 #define ENCODER "transformer.encoder.layers"
 
 /* The levels' cells in one row of tokens, coarse to fine. */
