@@ -169,36 +169,16 @@ Status dataset_class_counts(Dataset *dataset, int64_t *segments)
     return OK;
 }
 
-/* Map against segments: every number is a segment's, and every area is right. */
-static Status check_map(const Sample *sample, int64_t *areas)
-{
-    size_t pixels = (size_t)sample->height * (size_t)sample->width;
-    memset(areas, 0, ((size_t)UINT16_MAX + 1) * sizeof *areas);
-    for (size_t i = 0; i < pixels; i++) areas[sample->map[i]]++;
-    for (int32_t k = 0; k < UINT16_MAX; k++) {
-        bool known = k < sample->segment_count;
-        if (areas[k + 1] != (known ? sample->segments[k].area : 0))
-            return status_error(STATUS_CORRUPT, "image %s (id %" PRId64 "): segment %d has %" PRId64 " pixels, not %d",
-                                sample->file_name, sample->image_id, k + 1, areas[k + 1],
-                                known ? sample->segments[k].area : 0);
-    }
-    return OK;
-}
-
-static Status verify_split(const char *directory, const char *split, int64_t *areas, int64_t *images, int64_t *segments)
+static Status verify_split(const char *directory, const char *split, int64_t *images, int64_t *segments)
 {
     Dataset *dataset;
     Sample sample = {0};
     TRY(dataset_open(directory, split, &dataset));
     Status status = OK;
-    for (int64_t i = 0; status == OK && i < dataset->image_count; i++) {
-        status = dataset_read(dataset, i, &sample);
-        if (status == OK) {
-            const char *path = dataset->shards[find_shard(dataset, i)].path;
-            status = status_wrap(check_map(&sample, areas), "%s", path);
-        }
-        ++*images;
-        *segments += sample.segment_count;
+    for (int64_t i = 0; status == OK && i < dataset->shard_count; i++) {
+        status = shard_verify(&dataset->shards[i].index, dataset->shards[i].path, &sample);
+        *images += dataset->shards[i].index.images;
+        *segments += dataset->shards[i].index.segments;
     }
     sample_clear(&sample);
     dataset_close(dataset);
@@ -208,11 +188,8 @@ static Status verify_split(const char *directory, const char *split, int64_t *ar
 Status dataset_verify(const char *directory, int64_t *images, int64_t *segments)
 {
     *images = *segments = 0;
-    int64_t *areas = memory_alloc(((size_t)UINT16_MAX + 1) * sizeof *areas);
-    if (areas == NULL) return status_no_memory(((size_t)UINT16_MAX + 1) * sizeof *areas, directory);
     Status status = OK;
     for (int s = 0; status == OK && s < SPLIT_COUNT; s++)
-        status = verify_split(directory, SPLIT_NAMES[s], areas, images, segments);
-    memory_free(areas);
+        status = verify_split(directory, SPLIT_NAMES[s], images, segments);
     return status;
 }

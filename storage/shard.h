@@ -45,6 +45,9 @@ void shard_index_clear(ShardIndex *index);
 /* One image of an open shard file, checked against its checksums. */
 Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64_t image, Sample *sample);
 
+/* Every image against its checksums, and every map against its segments. */
+Status shard_verify(const ShardIndex *index, const char *path, Sample *sample);
+
 /* "DIRECTORY/SPLIT-NNNNN.h5", freed by memory_free; NULL without memory. */
 char *shard_path(const char *directory, const char *split, int64_t number);
 

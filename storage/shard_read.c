@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "framework/file_at.h"
 #include "framework/memory.h"
@@ -176,4 +179,35 @@ Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64
         return status_error(STATUS_CORRUPT, "%s: checksum of image %s (id %" PRId64 ") doesn't match; import the shard anew",
                             path, sample->file_name, sample->image_id);
     return OK;
+}
+
+/* Map against segments: every number is a segment's, and every area is right. */
+static Status check_map(const Sample *sample, int64_t *areas)
+{
+    size_t pixels = (size_t)sample->height * (size_t)sample->width;
+    memset(areas, 0, ((size_t)UINT16_MAX + 1) * sizeof *areas);
+    for (size_t i = 0; i < pixels; i++) areas[sample->map[i]]++;
+    for (int32_t k = 0; k < UINT16_MAX; k++) {
+        bool known = k < sample->segment_count;
+        if (areas[k + 1] != (known ? sample->segments[k].area : 0))
+            return status_error(STATUS_CORRUPT, "image %s (id %" PRId64 "): segment %d has %" PRId64 " pixels, not %d",
+                                sample->file_name, sample->image_id, k + 1, areas[k + 1],
+                                known ? sample->segments[k].area : 0);
+    }
+    return OK;
+}
+
+Status shard_verify(const ShardIndex *index, const char *path, Sample *sample)
+{
+    int64_t *areas = memory_alloc(((size_t)UINT16_MAX + 1) * sizeof *areas);
+    if (areas == NULL) return status_no_memory(((size_t)UINT16_MAX + 1) * sizeof *areas, path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    Status status = fd < 0 ? status_errno(errno, "open", path) : OK;
+    for (int64_t i = 0; status == OK && i < index->images; i++) {
+        status = shard_read_image(index, fd, path, i, sample);
+        if (status == OK) status = status_wrap(check_map(sample, areas), "%s", path);
+    }
+    if (fd >= 0) close(fd);
+    memory_free(areas);
+    return status;
 }

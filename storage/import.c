@@ -1,0 +1,414 @@
+/* Import: what is kept, which shard it goes to, and the shards' writing. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "framework/files.h"
+#include "framework/log.h"
+#include "framework/memory.h"
+#include "framework/text.h"
+#include "storage/class_table.h"
+#include "storage/import_private.h"
+
+/* ---- which ---- */
+
+static const char *rule_name(bool ignore_unseen)
+{
+    return ignore_unseen ? "ignore" : "drop";
+}
+
+static Status unknown_class(const ClassTable *classes, const char *name, const char *json)
+{
+    int best = -1, best_distance = 1 + (int)strlen(name) / 3;
+    for (int i = 0; i < classes->count; i++) {
+        int distance = text_distance(name, classes->entries[i].name);
+        if (distance > best_distance || (distance == best_distance && best >= 0)) continue;
+        best = i;
+        best_distance = distance;
+    }
+    if (best >= 0)
+        return status_error(STATUS_INVALID, "unseen class \"%s\" is no category of %s; did you mean \"%s\"?", name, json,
+                            classes->entries[best].name);
+    return status_error(STATUS_INVALID, "unseen class \"%s\" is no category of %s", name, json);
+}
+
+static Status mark_unseen(ClassTable *classes, char *const *names, int count, const char *json)
+{
+    for (int i = 0; i < count; i++) {
+        int found = class_table_find(classes, names[i]);
+        if (found < 0) found = class_table_find_loosely(classes, names[i], strlen(names[i]));
+        if (found < 0) return unknown_class(classes, names[i], json);
+        if (classes->entries[found].is_unseen)
+            return status_error(STATUS_INVALID, "unseen class \"%s\" is named twice", names[i]);
+        classes->entries[found].is_unseen = true;
+    }
+    class_table_count(classes);
+    if (classes->seen_count == 0) return status_error(STATUS_INVALID, "all classes of %s are unseen", json);
+    return OK;
+}
+
+static bool has_unseen(const ImportSplit *split, const ClassTable *classes, const CocoImage *image)
+{
+    const CocoSegment *segments = split->set.segments + image->first_segment;
+    for (int32_t i = 0; i < image->segment_count; i++)
+        if (classes->entries[segments[i].class_index].is_unseen) return true;
+    return false;
+}
+
+static Status choose_images(Import *import, int number)
+{
+    ImportSplit *split = &import->splits[number];
+    const CocoSet *set = &split->set;
+    bool drop = number == SPLIT_TRAIN && !import->ignore_unseen;
+    split->kept = memory_alloc(((size_t)set->image_count + 1) * sizeof *split->kept);
+    if (split->kept == NULL) return status_no_memory((size_t)set->image_count * sizeof *split->kept, split->json);
+    for (int64_t i = 0; i < set->image_count; i++)
+        if (!drop || !has_unseen(split, &import->classes, &set->images[i])) split->kept[split->kept_count++] = i;
+    if (split->kept_count == 0 && number == SPLIT_TRAIN)
+        return status_error(STATUS_INVALID, "%s: no image is left%s", split->json,
+                            drop && set->image_count > 0 ? ": each has an unseen class (the rule is drop)" : "");
+    split->shard_count = (split->kept_count + import->shard_images - 1) / import->shard_images;
+    LOG_DEBUG("%s: %" PRId64 " of %" PRId64 " images kept", split->json, split->kept_count, set->image_count);
+    return OK;
+}
+
+static Status copy_source(const CocoSource *source, ImportSplit *split)
+{
+    split->json = memory_copy_string(source->json);
+    split->images = memory_copy_string(source->images);
+    split->panoptic = memory_copy_string(source->panoptic);
+    if (split->json == NULL || split->images == NULL || split->panoptic == NULL)
+        return status_no_memory(256, "paths of the data set");
+    return OK;
+}
+
+static Status set_up(const ImportOptions *options, Import *import)
+{
+    if (options->shard_images < 1) return status_error(STATUS_INVALID, "images of a shard: must be at least 1");
+    if (options->long_side < 0) return status_error(STATUS_INVALID, "long side: must not be negative");
+    import->ignore_unseen = options->ignore_unseen;
+    import->long_side = options->long_side;
+    import->shard_images = options->shard_images;
+    import->output = memory_copy_string(options->output);
+    if (import->output == NULL) return status_no_memory(256, "paths of the data set");
+    TRY(copy_source(&options->train, &import->splits[SPLIT_TRAIN]));
+    TRY(copy_source(&options->val, &import->splits[SPLIT_VAL]));
+    for (int s = 0; s < SPLIT_COUNT; s++) TRY(coco_json_read(import->splits[s].json, &import->splits[s].set));
+    TRY(class_table_copy(&import->splits[SPLIT_TRAIN].set.classes, &import->classes));
+    TRY(mark_unseen(&import->classes, options->unseen, options->unseen_count, import->splits[SPLIT_TRAIN].json));
+    int64_t shards = 0;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        TRY(coco_resolve(&import->splits[s].set, &import->classes));
+        TRY(choose_images(import, s));
+        import->splits[s].first_shard = shards;
+        shards += import->splits[s].shard_count;
+    }
+    JsonWriter writer = {0};
+    class_table_write_json(&writer, &import->classes);
+    import->classes_json = writer.text.failed ? NULL : memory_copy_string(text_string(&writer.text));
+    text_free(&writer.text);
+    if (import->classes_json == NULL) return status_no_memory(1024, "a class table");
+    return import_buffers_create(&import->buffers);
+}
+
+Status import_create(const ImportOptions *options, Import **out)
+{
+    *out = NULL;
+    Import *import = memory_alloc_zero(1, sizeof *import);
+    if (import == NULL) return status_no_memory(sizeof *import, "import");
+    Status status = set_up(options, import);
+    if (status != OK) {
+        import_destroy(import);
+        return status;
+    }
+    *out = import;
+    return OK;
+}
+
+void import_destroy(Import *import)
+{
+    if (import == NULL) return;
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        ImportSplit *split = &import->splits[s];
+        coco_set_clear(&split->set);
+        memory_free(split->kept);
+        memory_free(split->json);
+        memory_free(split->images);
+        memory_free(split->panoptic);
+    }
+    class_table_clear(&import->classes);
+    memory_free(import->classes_json);
+    memory_free(import->output);
+    import_buffers_clear(&import->buffers);
+    memory_free(import);
+}
+
+int64_t import_shard_count(const Import *import)
+{
+    return import->splits[SPLIT_TRAIN].shard_count + import->splits[SPLIT_VAL].shard_count;
+}
+
+/* ---- one shard ---- */
+
+typedef struct ShardTask {
+    int split;
+    int64_t number;       /* within its split */
+    const int64_t *kept;  /* places of its images */
+    int64_t images;
+    char *path;
+    char key[HASH_HEX_SIZE];
+    ShardPlan plan;
+} ShardTask;
+
+static Status add_file_size(const char *directory, const char *name, const ImportSplit *split, Hasher *hasher)
+{
+    char path[4096];
+    struct stat info;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", directory, name) >= sizeof path)
+        return status_error(STATUS_INVALID, "%s/%s: path too long", directory, name);
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode))
+        return status_error(STATUS_NOT_FOUND, "%s: absent; %s lists it", path, path_name(split->json));
+    hasher_add_string(hasher, name);
+    hasher_add_integer(hasher, info.st_size);
+    return OK;
+}
+
+/* All that the shard's contents come from; also where missing files are found, before any is decoded. */
+static Status add_images(const Import *import, const ShardTask *task, Hasher *hasher)
+{
+    const ImportSplit *split = &import->splits[task->split];
+    for (int64_t i = 0; i < task->images; i++) {
+        const CocoImage *image = &split->set.images[task->kept[i]];
+        const CocoSegment *segments = split->set.segments + image->first_segment;
+        hasher_add_integer(hasher, image->id);
+        hasher_add_integer(hasher, image->height);
+        hasher_add_integer(hasher, image->width);
+        hasher_add_integer(hasher, image->segment_count);
+        for (int32_t k = 0; k < image->segment_count; k++) {
+            hasher_add_integer(hasher, (int64_t)segments[k].id << 1 | segments[k].is_crowd);
+            hasher_add_integer(hasher, segments[k].class_index);
+        }
+        TRY(add_file_size(split->images, image->file_name, split, hasher));
+        TRY(add_file_size(split->panoptic, image->map_name, split, hasher));
+    }
+    return OK;
+}
+
+static Status task_key(const Import *import, ShardTask *task)
+{
+    Hasher *hasher = hasher_create();
+    if (hasher == NULL) return status_no_memory(1024, task->path);
+    hasher_add_integer(hasher, DATASET_VERSION);
+    hasher_add_string(hasher, SPLIT_NAMES[task->split]);
+    hasher_add_string(hasher, rule_name(import->ignore_unseen));
+    hasher_add_integer(hasher, import->long_side);
+    hasher_add_string(hasher, import->classes_json);
+    Status status = add_images(import, task, hasher);
+    hash_to_hex(hasher_result(hasher), task->key);
+    hasher_destroy(hasher);
+    return status;
+}
+
+static Status make_task(const Import *import, int64_t shard, ShardTask *task)
+{
+    task->split = shard < import->splits[SPLIT_VAL].first_shard ? SPLIT_TRAIN : SPLIT_VAL;
+    const ImportSplit *split = &import->splits[task->split];
+    task->number = shard - split->first_shard;
+    int64_t first = task->number * import->shard_images;
+    task->kept = split->kept + first;
+    task->images = split->kept_count - first < import->shard_images ? split->kept_count - first : import->shard_images;
+    task->path = shard_path(import->output, SPLIT_NAMES[task->split], task->number);
+    if (task->path == NULL) return status_no_memory(256, "a shard's name");
+    TRY(task_key(import, task));
+    task->plan = (ShardPlan){.split = SPLIT_NAMES[task->split], .unseen_rule = rule_name(import->ignore_unseen),
+                             .import_key = task->key, .classes = import->classes_json, .table = &import->classes,
+                             .images = task->images};
+    for (int64_t i = 0; i < task->images; i++) {
+        const CocoImage *image = &split->set.images[task->kept[i]];
+        const CocoSegment *segments = split->set.segments + image->first_segment;
+        int32_t height, width;
+        import_stored_size(import, image, &height, &width);
+        task->plan.pixels += (int64_t)height * width;
+        task->plan.name_bytes += (int64_t)strlen(image->file_name);
+        for (int32_t k = 0; k < image->segment_count; k++)
+            task->plan.segments +=
+                task->split != SPLIT_TRAIN || !import->classes.entries[segments[k].class_index].is_unseen;
+    }
+    return OK;
+}
+
+/* Whether the shard lies there already, whole, and made of the same. Whatever is wrong with it, it is made anew. */
+static bool is_complete(const ShardTask *task, Sample *sample)
+{
+    if (!file_exists(task->path)) return false;
+    ShardIndex index;
+    Status status = shard_index_read(task->path, &index);
+    if (status == OK && strcmp(index.import_key, task->key) != 0)
+        status = status_error(STATUS_INVALID, "%s: made of other sources or options", task->path);
+    if (status == OK) status = shard_verify(&index, task->path, sample);
+    shard_index_clear(&index);
+    if (status == OK) return true;
+    LOG_INFO("written anew: %s", status_message(status));
+    status_free(status);
+    return false;
+}
+
+static Status write_shard(Import *import, const ShardTask *task)
+{
+    const CocoSet *set = &import->splits[task->split].set;
+    ShardWriter *writer;
+    /* It describes the shards as they were. */
+    char *manifest = manifest_path(import->output);
+    Status status = manifest == NULL ? status_no_memory(256, "manifest.json") : file_remove(manifest);
+    memory_free(manifest);
+    if (status == OK) status = shard_writer_create(task->path, &task->plan, &writer);
+    if (status != OK) return status;
+    for (int64_t i = 0; status == OK && i < task->images; i++) {
+        status = import_image(import, task->split, &set->images[task->kept[i]]);
+        if (status == OK) status = shard_writer_add(writer, &import->buffers.sample);
+    }
+    if (status == OK) return shard_writer_commit(writer);
+    shard_writer_abandon(writer);
+    return status;
+}
+
+Status import_shard(Import *import, int64_t shard, bool *skipped, int64_t *images)
+{
+    *skipped = false;
+    *images = 0;
+    if (shard < 0 || shard >= import_shard_count(import))
+        return status_error(STATUS_INTERNAL, "shard %" PRId64 " of %" PRId64 " asked for", shard,
+                            import_shard_count(import));
+    ShardTask task = {0};
+    Sample check = {0};
+    Status status = make_task(import, shard, &task);
+    if (status == OK) {
+        *skipped = is_complete(&task, &check);
+        if (!*skipped) status = write_shard(import, &task);
+    }
+    if (status == OK) *images = task.images;
+    sample_clear(&check);
+    memory_free(task.path);
+    return status;
+}
+
+/* ---- all of them ---- */
+
+static Status list_shard(const Import *import, int number, const char *path, ManifestSplit *split)
+{
+    ShardIndex index;
+    TRY(shard_index_read(path, &index));
+    Status status = OK;
+    if (!class_table_equal(&index.classes, &import->classes) || strcmp(index.split, SPLIT_NAMES[number]) != 0)
+        status = status_error(STATUS_INVALID, "%s: made with other classes; import it anew", path);
+    else if (number == SPLIT_TRAIN && index.unseen_segments != 0)
+        status = status_error(STATUS_INTERNAL, "%s: %" PRId64 " training segments of unseen classes", path,
+                              index.unseen_segments);
+    else status = manifest_add_shard(split, path_name(path), index.images, index.segments, index.bytes, index.digest);
+    shard_index_clear(&index);
+    return status;
+}
+
+/* Lists the shards there are, and removes those that an earlier import with more of them left behind. */
+static Status list_split(const Import *import, int number, ManifestSplit *split)
+{
+    for (int64_t i = 0;; i++) {
+        char *path = shard_path(import->output, SPLIT_NAMES[number], i);
+        if (path == NULL) return status_no_memory(256, "a shard's name");
+        bool ours = i < import->splits[number].shard_count, gone = !ours && !file_exists(path);
+        Status status = ours ? list_shard(import, number, path, split) : file_remove(path);
+        memory_free(path);
+        if (status != OK || gone) return status;
+    }
+}
+
+Status import_finish(Import *import)
+{
+    Manifest manifest = {.long_side = import->long_side};
+    Status status = class_table_copy(&import->classes, &manifest.classes);
+    manifest.unseen_rule = memory_copy_string(rule_name(import->ignore_unseen));
+    if (status == OK && manifest.unseen_rule == NULL) status = status_no_memory(16, "a manifest");
+    for (int s = 0; status == OK && s < SPLIT_COUNT; s++) {
+        status = list_split(import, s, &manifest.splits[s]);
+        if (status == OK && manifest.splits[s].images != import->splits[s].kept_count)
+            status = status_error(STATUS_INTERNAL, "%s: shards of split %s hold other images than were chosen",
+                                  import->output, SPLIT_NAMES[s]);
+    }
+    if (status == OK) status = manifest_write(import->output, &manifest);
+    manifest_clear(&manifest);
+    return status;
+}
+
+/* ---- what it depends on ---- */
+
+static Status fingerprint_directory(const char *path, Hasher *hasher)
+{
+    char **names;
+    size_t count;
+    TRY(directory_list(path, &names, &count));
+    Status status = OK;
+    hasher_add_integer(hasher, (int64_t)count);
+    for (size_t i = 0; status == OK && i < count; i++) {
+        char full[4096];
+        int64_t bytes;
+        snprintf(full, sizeof full, "%s/%s", path, names[i]);
+        status = file_size(full, &bytes);
+        if (status != OK) break;
+        hasher_add_string(hasher, names[i]);
+        hasher_add_integer(hasher, bytes);
+    }
+    names_free(names, count);
+    return status;
+}
+
+Status import_fingerprint(const ImportOptions *options, Hasher *hasher)
+{
+    const CocoSource *sources[] = {&options->train, &options->val};
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        Hash128 hash;
+        int64_t bytes;
+        TRY(hash_file(sources[s]->json, &hash, &bytes));
+        hasher_add(hasher, &hash, sizeof hash);
+        hasher_add_integer(hasher, bytes);
+        TRY(fingerprint_directory(sources[s]->images, hasher));
+        TRY(fingerprint_directory(sources[s]->panoptic, hasher));
+    }
+    return OK;
+}
+
+static Status add_name(char ***names, size_t *count, const char *from, size_t bytes)
+{
+    char **larger = memory_resize(*names, (*count + 1) * sizeof *larger);
+    if (larger == NULL) return status_no_memory((*count + 1) * sizeof *larger, "names");
+    *names = larger;
+    larger[*count] = memory_format("%.*s", (int)bytes, from);
+    if (larger[*count] == NULL) return status_no_memory(bytes, "names");
+    ++*count;
+    return OK;
+}
+
+Status unseen_names_read(const char *path, char ***names, size_t *count)
+{
+    char *text;
+    size_t length;
+    *names = NULL;
+    *count = 0;
+    TRY(file_read(path, 1 << 24, &text, &length));
+    Status status = OK;
+    if (memchr(text, '\0', length) != NULL) status = status_error(STATUS_INVALID, "%s: not a text file", path);
+    for (const char *line = text; status == OK && *line != '\0';) {
+        size_t bytes = strcspn(line, "\n"), used = strcspn(line, "#\n"), start = strspn(line, " \t\r");
+        const char *next = line + bytes + (line[bytes] == '\n');
+        while (used > start && strchr(" \t\r", line[used - 1]) != NULL) used--;
+        if (used > start) status = add_name(names, count, line + start, used - start);
+        line = next;
+    }
+    memory_free(text);
+    if (status != OK) {
+        names_free(*names, *count);
+        *names = NULL;
+        *count = 0;
+    }
+    return status;
+}
