@@ -1,0 +1,347 @@
+/* A report as text: the terminal's table, markdown, LaTeX, CSV, JSON. */
+#include <math.h>
+#include <string.h>
+
+#include "framework/memory.h"
+#include "framework/text.h"
+#include "jobs/report.h"
+
+#define X(format, name) name,
+static const char *const FORMAT_NAMES[] = {REPORT_FORMATS(X)};
+#undef X
+_Static_assert(sizeof FORMAT_NAMES / sizeof *FORMAT_NAMES == REPORT_FORMAT_COUNT, "a name per format");
+
+bool report_format_from_name(const char *name, ReportFormat *format)
+{
+    *format = REPORT_TABLE;
+    if (strcmp(name, "text") == 0)
+        return true;
+    for (int i = 0; i < REPORT_FORMAT_COUNT; i++)
+        if (strcmp(name, FORMAT_NAMES[i]) == 0) {
+            *format = (ReportFormat)i;
+            return true;
+        }
+    return false;
+}
+
+/* "41.2 ± 1.3"; without interval "41.2"; without value "-". Percent, or for what is no fraction the number itself. */
+static void cell_text(const ReportMetric *metric, const Estimate *cell, const char *between, char *out, size_t size)
+{
+    double scale = metric->is_fraction ? 100.0 : 1.0;
+    char mean[32], half[32];
+    snprintf(mean, sizeof mean, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->mean);
+    snprintf(half, sizeof half, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->half_width);
+    if (cell->count == 0)
+        snprintf(out, size, "-");
+    else if (!cell->has_interval)
+        snprintf(out, size, "%s", mean);
+    else
+        snprintf(out, size, "%s%s%s", mean, between, half);
+}
+
+/* "3", or "2/3" where trials are missing. */
+static void count_text(const ReportRow *row, char *out, size_t size)
+{
+    if (row->finished == row->trials)
+        snprintf(out, size, "%zu", row->trials);
+    else
+        snprintf(out, size, "%zu/%zu%s", row->finished, row->trials, row->failed > 0 ? " failed" : "");
+}
+
+/* Columns that UTF-8 text takes: continuation bytes take none. */
+static int shown_width(const char *text)
+{
+    int width = 0;
+    for (; *text != '\0'; text++)
+        width += ((unsigned char)*text & 0xC0U) != 0x80U;
+    return width;
+}
+
+static void pad(FILE *out, int count)
+{
+    for (int i = 0; i < count; i++)
+        fputc(' ', out);
+}
+
+static void print_missing(const Report *report, FILE *out)
+{
+    size_t missing = report->trials - report->finished;
+    if (missing == 0)
+        return;
+    fprintf(out, "%zu of %zu trials have no result (%zu failed); 'zeroth status %s' says more\n", missing,
+            report->trials, report->failed, report->study->path);
+}
+
+static bool has_interval(const Report *report)
+{
+    for (size_t r = 0; r < report->row_count; r++)
+        for (size_t m = 0; m < report->metric_count; m++)
+            if (report->rows[r].cells[m].has_interval)
+                return true;
+    return false;
+}
+
+/* Terminal --------------------------------------------------------------------- */
+
+static void print_table(const Report *report, FILE *out)
+{
+    size_t columns = report->column_count;
+    int widths[64], count_width = 5;
+    char text[96];
+    for (size_t c = 0; c < columns && c < 64; c++) {
+        widths[c] = shown_width(report->columns[c]);
+        for (size_t r = 0; r < report->row_count; r++) {
+            int width = shown_width(report->rows[r].labels[c]);
+            widths[c] = width > widths[c] ? width : widths[c];
+        }
+    }
+    for (size_t r = 0; r < report->row_count; r++) {
+        count_text(&report->rows[r], text, sizeof text);
+        int width = shown_width(text);
+        count_width = width > count_width ? width : count_width;
+    }
+    fprintf(out, "%s: mean%s over seeds, fractions in percent\n\n", report->study->name,
+            has_interval(report) ? " ± half the 95 % interval (Student's t)" : "");
+    for (size_t c = 0; c < columns && c < 64; c++) {
+        fputs(report->columns[c], out);
+        pad(out, widths[c] - shown_width(report->columns[c]) + 2);
+    }
+    fprintf(out, "%-*s", count_width, "seeds");
+    for (size_t m = 0; m < report->metric_count; m++) {
+        int width = shown_width(report->metrics[m].heading);
+        pad(out, 2 + (width < 13 ? 13 - width : 0));
+        fputs(report->metrics[m].heading, out);
+    }
+    fputc('\n', out);
+    for (size_t r = 0; r < report->row_count; r++) {
+        for (size_t c = 0; c < columns && c < 64; c++) {
+            fputs(report->rows[r].labels[c], out);
+            pad(out, widths[c] - shown_width(report->rows[r].labels[c]) + 2);
+        }
+        count_text(&report->rows[r], text, sizeof text);
+        fprintf(out, "%-*s", count_width, text);
+        for (size_t m = 0; m < report->metric_count; m++) {
+            int width = shown_width(report->metrics[m].heading);
+            cell_text(&report->metrics[m], &report->rows[r].cells[m], " ± ", text, sizeof text);
+            pad(out, 2 + (width < 13 ? 13 : width) - shown_width(text));
+            fputs(text, out);
+        }
+        fputc('\n', out);
+    }
+    fputc('\n', out);
+    print_missing(report, out);
+}
+
+/* Markdown and LaTeX -------------------------------------------------------------- */
+
+static void print_escaped(FILE *out, const char *text, const char *special)
+{
+    for (; *text != '\0'; text++) {
+        if (strchr(special, *text) != NULL)
+            fputc('\\', out);
+        fputc(*text, out);
+    }
+}
+
+static void print_markdown(const Report *report, FILE *out)
+{
+    char text[96];
+    fputc('|', out);
+    for (size_t c = 0; c < report->column_count; c++) {
+        fputc(' ', out);
+        print_escaped(out, report->columns[c], "|");
+        fputs(" |", out);
+    }
+    fputs(" seeds |", out);
+    for (size_t m = 0; m < report->metric_count; m++)
+        fprintf(out, " %s |", report->metrics[m].heading);
+    fputs("\n|", out);
+    for (size_t c = 0; c < report->column_count; c++)
+        fputs(" --- |", out);
+    for (size_t m = 0; m < report->metric_count + 1; m++)
+        fputs(" ---: |", out);
+    fputc('\n', out);
+    for (size_t r = 0; r < report->row_count; r++) {
+        fputc('|', out);
+        for (size_t c = 0; c < report->column_count; c++) {
+            fputc(' ', out);
+            print_escaped(out, report->rows[r].labels[c], "|");
+            fputs(" |", out);
+        }
+        count_text(&report->rows[r], text, sizeof text);
+        fprintf(out, " %s |", text);
+        for (size_t m = 0; m < report->metric_count; m++) {
+            cell_text(&report->metrics[m], &report->rows[r].cells[m], " ± ", text, sizeof text);
+            fprintf(out, " %s |", text);
+        }
+        fputc('\n', out);
+    }
+    if (report->finished < report->trials) {
+        fputc('\n', out);
+        print_missing(report, out);
+    }
+}
+
+static void print_latex(const Report *report, FILE *out)
+{
+    static const char special[] = "_%&#${}";
+    char text[96];
+    fprintf(out, "%% %s: mean and half of the 95 %% interval (Student's t) over seeds, in percent\n",
+            report->study->name);
+    fputs("\\begin{tabular}{", out);
+    for (size_t c = 0; c < report->column_count; c++)
+        fputc('l', out);
+    for (size_t m = 0; m < report->metric_count + 1; m++)
+        fputc('r', out);
+    fputs("}\n\\hline\n", out);
+    for (size_t c = 0; c < report->column_count; c++) {
+        print_escaped(out, report->columns[c], special);
+        fputs(" & ", out);
+    }
+    fputs("seeds", out);
+    for (size_t m = 0; m < report->metric_count; m++) {
+        fputs(" & ", out);
+        print_escaped(out, report->metrics[m].heading, special);
+    }
+    fputs(" \\\\\n\\hline\n", out);
+    for (size_t r = 0; r < report->row_count; r++) {
+        for (size_t c = 0; c < report->column_count; c++) {
+            print_escaped(out, report->rows[r].labels[c], special);
+            fputs(" & ", out);
+        }
+        count_text(&report->rows[r], text, sizeof text);
+        fputs(text, out);
+        for (size_t m = 0; m < report->metric_count; m++) {
+            cell_text(&report->metrics[m], &report->rows[r].cells[m], " \\pm ", text, sizeof text);
+            fprintf(out, report->rows[r].cells[m].count > 0 ? " & $%s$" : " & %s", text);
+        }
+        fputs(" \\\\\n", out);
+    }
+    fputs("\\hline\n\\end{tabular}\n", out);
+}
+
+/* CSV and JSON --------------------------------------------------------------------- */
+
+static void print_csv_field(FILE *out, const char *text)
+{
+    if (strpbrk(text, ",\"\n") == NULL) {
+        fputs(text, out);
+        return;
+    }
+    fputc('"', out);
+    for (; *text != '\0'; text++) {
+        if (*text == '"')
+            fputc('"', out);
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+static void print_csv(const Report *report, FILE *out)
+{
+    for (size_t c = 0; c < report->column_count; c++) {
+        print_csv_field(out, report->column_keys[c]);
+        fputc(',', out);
+    }
+    fputs("trials,finished,failed", out);
+    for (size_t m = 0; m < report->metric_count; m++)
+        fprintf(out, ",%s.mean,%s.half_width,%s.n", report->metrics[m].key, report->metrics[m].key,
+                report->metrics[m].key);
+    fputc('\n', out);
+    for (size_t r = 0; r < report->row_count; r++) {
+        const ReportRow *row = &report->rows[r];
+        for (size_t c = 0; c < report->column_count; c++) {
+            print_csv_field(out, row->labels[c]);
+            fputc(',', out);
+        }
+        fprintf(out, "%zu,%zu,%zu", row->trials, row->finished, row->failed);
+        for (size_t m = 0; m < report->metric_count; m++) {
+            const Estimate *cell = &row->cells[m];
+            if (cell->count > 0)
+                fprintf(out, ",%.17g,", cell->mean);
+            else
+                fputs(",,", out);
+            if (cell->has_interval)
+                fprintf(out, "%.17g", cell->half_width);
+            fprintf(out, ",%lld", (long long)cell->count);
+        }
+        fputc('\n', out);
+    }
+}
+
+static void json_cell(JsonWriter *writer, const ReportRow *row, size_t metric)
+{
+    const Estimate *cell = &row->cells[metric];
+    json_begin_object(writer);
+    json_key(writer, "n");
+    json_integer(writer, cell->count);
+    json_key(writer, "mean");
+    json_real(writer, cell->mean); /* NaN becomes null */
+    json_key(writer, "deviation");
+    json_real(writer, cell->has_interval ? cell->deviation : (double)NAN);
+    json_key(writer, "half_width");
+    json_real(writer, cell->has_interval ? cell->half_width : (double)NAN);
+    json_key(writer, "values");
+    json_begin_array(writer);
+    for (size_t i = 0; i < row->finished; i++)
+        json_real(writer, row->values[metric * row->finished + i]);
+    json_end_array(writer);
+    json_end_object(writer);
+}
+
+static Status print_json(const Report *report, FILE *out)
+{
+    JsonWriter writer = {0};
+    json_begin_object(&writer);
+    json_key(&writer, "study");
+    json_string(&writer, report->study->name);
+    json_key(&writer, "confidence");
+    json_real(&writer, REPORT_CONFIDENCE);
+    json_key(&writer, "rows");
+    json_begin_array(&writer);
+    for (size_t r = 0; r < report->row_count; r++) {
+        const ReportRow *row = &report->rows[r];
+        json_begin_object(&writer);
+        json_key(&writer, "labels");
+        json_begin_object(&writer);
+        for (size_t c = 0; c < report->column_count; c++) {
+            json_key(&writer, report->column_keys[c]);
+            json_string(&writer, row->labels[c]);
+        }
+        json_end_object(&writer);
+        json_key(&writer, "trials");
+        json_integer(&writer, (int64_t)row->trials);
+        json_key(&writer, "finished");
+        json_integer(&writer, (int64_t)row->finished);
+        json_key(&writer, "failed");
+        json_integer(&writer, (int64_t)row->failed);
+        json_key(&writer, "metrics");
+        json_begin_object(&writer);
+        for (size_t m = 0; m < report->metric_count; m++) {
+            json_key(&writer, report->metrics[m].key);
+            json_cell(&writer, row, m);
+        }
+        json_end_object(&writer);
+        json_end_object(&writer);
+    }
+    json_end_array(&writer);
+    json_end_object(&writer);
+    Status status = writer.text.failed ? status_no_memory(writer.text.length, "the report") : OK;
+    if (status == OK)
+        fprintf(out, "%s\n", text_string(&writer.text));
+    text_free(&writer.text);
+    return status;
+}
+
+Status report_print(const Report *report, ReportFormat format, FILE *out)
+{
+    switch (format) {
+    case REPORT_TABLE: print_table(report, out); return OK;
+    case REPORT_MARKDOWN: print_markdown(report, out); return OK;
+    case REPORT_CSV: print_csv(report, out); return OK;
+    case REPORT_LATEX: print_latex(report, out); return OK;
+    case REPORT_JSON: return print_json(report, out);
+    case REPORT_FORMAT_COUNT: break;
+    }
+    return status_error(STATUS_INTERNAL, "report format %d", (int)format);
+}
