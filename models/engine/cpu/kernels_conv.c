@@ -2,6 +2,7 @@
  * wants in blocks of its own choosing (twice the speed), so each run first copies them from the flat OIHW parameter,
  * a few percent of the work. Stride-1 1x1 convolutions go backward as matrix products, which add to the gradients
  * directly. */
+#include <omp.h>
 #include <string.h>
 
 #include "framework/memory.h"
@@ -151,7 +152,12 @@ static Status prepare_backward(Op *op, ConvState *s, const dnnl_dim_t *strides, 
         ONEDNN_TRY(dnnl_dilated_convolution_backward_weights_desc_init(
             &description, dnnl_convolution_direct, &s->x_description, &s->any_description,
             bias ? &s->bias_description : NULL, &s->y_description, strides, dilates, before, after));
-        TRY(create_pass(s, &s->filter, &description, dnnl_query_diff_weights_md, false));
+        /* Of depthwise weights oneDNN adds up as many parts as it has threads; one, for bits that don't depend on it. */
+        bool depthwise = op->attr.conv.groups > 1 && op->in[1]->shape[1] == 1;
+        if (depthwise) omp_set_num_threads(1);
+        Status status = create_pass(s, &s->filter, &description, dnnl_query_diff_weights_md, false);
+        if (depthwise) omp_set_num_threads(cpu_threads);
+        TRY(status);
         TRY(onednn_memory(&s->flat_description, &s->flat_gradient));
         if (bias) TRY(onednn_memory(&s->bias_description, &s->bias_gradient));
         raise(&op->scratch_bytes, pass_bytes(&s->filter) + bias_bytes);

@@ -274,6 +274,38 @@ static void test_group_norm(void)
     }
 }
 
+/* Work enough to be shared among threads: the same bits with one and three. */
+static void check_threads(CheckBuild build, const void *context, const CheckInput *inputs, int count)
+{
+    CheckGraph runs[2];
+    for (int i = 0; i < 2; i++) {
+        backend_cpu_set_threads(i == 0 ? 1 : 3);
+        runs[i] = check_graph(build, context, inputs, count, (CheckMode){DTYPE_F32, false, true, false});
+        check_run(&runs[i]);
+    }
+    backend_cpu_set_threads(1);
+    check_same_bits(&runs[0], &runs[1], "with three threads");
+    for (int i = 0; i < 2; i++) graph_destroy(runs[i].g);
+}
+
+static void test_threads(void)
+{
+    const ConvGeometry same = {.pad_top = 1, .pad_left = 1, .pad_bottom = 1, .pad_right = 1}, point = {0};
+    ConvGeometry depthwise = same;
+    depthwise.groups = 70;
+    CheckInput map = REAL_INPUT(1, 25, 26, 70);
+    check_threads(build_conv, &same, (CheckInput[]){map, REAL_INPUT(40, 70, 3, 3), REAL_INPUT(40)}, 3);
+    check_threads(build_conv, &point, (CheckInput[]){map, REAL_INPUT(75, 70, 1, 1), REAL_INPUT(75)}, 3);
+    check_threads(build_conv, &depthwise, (CheckInput[]){map, REAL_INPUT(70, 1, 3, 3), REAL_INPUT(70)}, 3);
+    check_threads(build_pool, (int[]){3, 2, 1}, &map, 1);
+    check_threads(build_resize, (int64_t[]){50, 39}, &map, 1);
+    check_threads(build_nearest, (int64_t[]){50, 39}, &map, 1);
+    check_threads(build_group_norm, (int[]){7}, (CheckInput[]){map, REAL_INPUT(70), REAL_INPUT(70)}, 3);
+    DeformableCase c = {3, 2, 3, {10, 12, 5, 6}};
+    CheckInput inputs[] = {REAL_INPUT(1, 150, 96), RANGE_INPUT(-0.2, 1.2, 1, 80, 36), REAL_INPUT(1, 80, 18)};
+    check_threads(build_deformable, &c, inputs, 3);
+}
+
 TEST_MAIN(TEST(test_conv_differences), TEST(test_conv_forms), TEST(test_conv_values), TEST(test_conv_frozen),
           TEST(test_conv_mistakes), TEST(test_max_pool), TEST(test_resize_values), TEST(test_resize),
-          TEST(test_attention_mask), TEST(test_deformable), TEST(test_deformable_values), TEST(test_group_norm))
+          TEST(test_attention_mask), TEST(test_deformable), TEST(test_deformable_values), TEST(test_group_norm), TEST(test_threads))
