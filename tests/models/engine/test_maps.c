@@ -306,6 +306,34 @@ static void test_threads(void)
     check_threads(build_deformable, &c, inputs, 3);
 }
 
+static Status compile_small(Graph **g)
+{
+    TRY(graph_create(backend_cpu(), DTYPE_F32, g));
+    Tensor *x = graph_add_input(*g, DTYPE_F32, 4, (int64_t[]){1, 6, 6, 16}, true);
+    Tensor *w = graph_add_input(*g, DTYPE_F32, 4, (int64_t[]){16, 16, 3, 3}, true);
+    Tensor *y = graph_add_max_pool(*g, graph_add_conv2d(*g, x, w, NULL, (ConvGeometry){0}), 2, 2, 0);
+    graph_mark_output(graph_add_resize(*g, y, 5, 3));
+    return graph_compile(*g, true);
+}
+
+/* Any allocation may fail: an error, and nothing left behind. */
+static void test_no_memory(void)
+{
+    int failures = 0;
+    for (int64_t count = 0; count < 1000; count++) {
+        Graph *g = NULL;
+        memory_fail_after(count);
+        Status status = compile_small(&g);
+        memory_fail_after(-1);
+        if (g != NULL) graph_destroy(g);
+        if (status == OK) break;
+        CHECK_INT(status_code(status), STATUS_NO_MEMORY);
+        status_free(status);
+        failures++;
+    }
+    CHECK(failures > 20 && failures < 1000);
+}
+
 TEST_MAIN(TEST(test_conv_differences), TEST(test_conv_forms), TEST(test_conv_values), TEST(test_conv_frozen),
           TEST(test_conv_mistakes), TEST(test_max_pool), TEST(test_resize_values), TEST(test_resize),
-          TEST(test_attention_mask), TEST(test_deformable), TEST(test_deformable_values), TEST(test_group_norm), TEST(test_threads))
+          TEST(test_attention_mask), TEST(test_deformable), TEST(test_deformable_values), TEST(test_group_norm), TEST(test_threads), TEST(test_no_memory))
