@@ -3,10 +3,10 @@
  *
  * A class is a combination of attributes: a thing is shape x surface x colour
  * family ("striped red star"), a stuff is texture x colour family ("blue
- * waves"). Unseen classes are new combinations of attribute values that
- * several seen classes show, and a class vector is the vectors of the class's
- * attribute values plus noise, so an unseen class can be recognised in
- * principle, and only by transfer.
+ * waves"). Unseen classes are new combinations of attribute values that other,
+ * seen classes show (two or more of them unless classes are few), and a class
+ * vector is the sum of the vectors of the class's attribute values plus noise, so
+ * an unseen class can be recognised in principle, and only by transfer.
  *
  * OUTPUT/train/NNNNNNNNNNNN.jpg           images
  * OUTPUT/panoptic_train/NNNNNNNNNNNN.png  segment ids, R + 256 G + 65536 B; 0 is void

@@ -22,8 +22,9 @@ _Static_assert(sizeof SURFACE_NAMES / sizeof *SURFACE_NAMES == SURFACE_COUNT, "a
 _Static_assert(sizeof COLOUR_NAMES / sizeof *COLOUR_NAMES == COLOUR_COUNT, "a name per colour");
 _Static_assert(sizeof TEXTURE_NAMES / sizeof *TEXTURE_NAMES == TEXTURE_COUNT, "a name per texture");
 
-/* Every unseen class's attribute values must be shown by at least this many seen classes of its kind. */
-#define LEAST_COVER 2
+/* Every unseen class's attribute values must be shown by at least this many seen classes of its kind. The choice makes
+ * it as many as it can: two or more with a quarter of at least 8 things, or of 8 stuff, unseen. */
+#define LEAST_COVER 1
 #define MAX_ATTRIBUTES 3
 
 double synth_colour_hue(SynthColour colour)
@@ -125,8 +126,8 @@ static Status choose_unseen(SynthClass *items, int count, int unseen, const char
         }
         if (best < 0 || best_cover < LEAST_COVER)
             return status_error(STATUS_INVALID, "%s: of %d classes at most %d can be unseen, if every attribute of an "
-                                "unseen class is to be shown by %d seen ones; raise the number of classes", option,
-                                count, chosen, LEAST_COVER);
+                                "unseen class is to be shown by a seen one; raise the number of classes", option,
+                                count, chosen);
         items[best].is_unseen = true;
     }
     return OK;
@@ -140,13 +141,14 @@ static void make_things(SynthClass *items, int count)
     int shapes = square_side(count, SHAPE_COUNT);
     int colours = (count + shapes - 1) / (shapes > 0 ? shapes : 1);
     colours = colours > COLOUR_COUNT ? COLOUR_COUNT : colours;
+    int surfaces = count < 4 ? 1 : count < 16 ? count / 4 : SURFACE_COUNT; /* each shown by four classes or more */
     for (int n = 0; n < count; n++) {
         int shape = n % shapes, colour = n / shapes % colours, layer = n / (shapes * colours);
         SynthClass *class = &items[n];
         class->is_thing = true;
         class->shape = (SynthShape)shape;
         class->colour = (SynthColour)colour;
-        class->surface = (SynthSurface)(((shape ^ colour) + layer) % SURFACE_COUNT);
+        class->surface = (SynthSurface)(((shape ^ colour) + layer) % surfaces);
         snprintf(class->name, sizeof class->name, "%s %s %s", SURFACE_NAMES[class->surface],
                  COLOUR_NAMES[class->colour], SHAPE_NAMES[class->shape]);
     }
