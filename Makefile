@@ -13,7 +13,8 @@ MPICC_LIBS = $(shell mpicc --showme:link 2>/dev/null)
 PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null || echo -I/usr/include/hdf5/serial)
 HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -L/usr/lib/x86_64-linux-gnu/hdf5/serial -lhdf5)
-COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell \
+            git status --porcelain --untracked-files=no 2>/dev/null | grep -q . && echo +dirty)
 
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla
 CFLAGS_release := -O3 -g -march=native -fno-math-errno -fno-trapping-math
@@ -50,6 +51,13 @@ $(OUT)/libzeroth.a: $(LIB_OBJECTS)
 
 $(OUT)/zeroth: $(COMMAND_OBJECTS) $(OUT)/libzeroth.a
 	$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $^ $(LDLIBS)
+
+# The commit is compiled into one object of the program, remade when it changes.
+$(OUT)/commit: always
+	@mkdir -p $(@D); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) >$@
+$(OUT)/commands/version.o: $(OUT)/commit
+$(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
+.PHONY: always
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)

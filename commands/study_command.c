@@ -1,0 +1,22 @@
+#include "commands/study_command.h"
+
+#include "framework/files.h"
+#include "framework/memory.h"
+
+Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan)
+{
+    *study = NULL;
+    *plan = NULL;
+    TRY(study_read(arguments->items[0], arguments->overrides, arguments->override_count, study));
+    char *work = path_absolute(plan_work_directory(common->work, *study));
+    if (work == NULL) return status_no_memory(0, "a path");
+    PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
+    Status status = plan_create(*study, &options, plan);
+    memory_free(work);
+    return status;
+}
+
+const char *default_work(const CommonFlags *common)
+{
+    return plan_work_directory(common->work, NULL);
+}

@@ -1,0 +1,14 @@
+/* What commands about a study have in common. */
+#ifndef COMMANDS_STUDY_COMMAND_H
+#define COMMANDS_STUDY_COMMAND_H
+
+#include "commands/commands.h"
+#include "jobs/plan.h"
+
+/* Study of arguments->items[0] with the overrides, and its plan in the work
+ * directory that flag, study or default name (made absolute). */
+Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan);
+/* The work directory of a command without a study: flag or default. */
+const char *default_work(const CommonFlags *common);
+
+#endif
