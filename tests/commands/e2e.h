@@ -345,7 +345,7 @@ static inline void check_says_(const char *file, int line, const char *where, co
 
 /* A tiny study -------------------------------------------------------------- */
 
-/* Scenes in which everything trains in a moment. Unseen classes may occur in every training scene where `unseen_rate`
+/* Small scenes of the usual classes. Unseen classes may occur in every training scene where `unseen_rate`
  * is 1. */
 static inline void make_scenes(const char *directory, int train, int val, double unseen_rate)
 {
@@ -354,10 +354,6 @@ static inline void make_scenes(const char *directory, int train, int val, double
     options.train_images = train;
     options.val_images = val;
     options.height = options.width = 32;
-    options.things = 8;
-    options.unseen_things = 2;
-    options.stuff = 4;
-    options.unseen_stuff = 1;
     options.unseen_rate = unseen_rate;
     options.vector_dim = 16;
     int quiet = open("/dev/null", O_WRONLY), kept = dup(2); /* progress lines are not what these tests are about */
