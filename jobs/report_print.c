@@ -24,19 +24,25 @@ bool report_format_from_name(const char *name, ReportFormat *format)
     return false;
 }
 
-/* "41.2 ± 1.3"; without interval "41.2"; without value "-". Percent, or for what is no fraction the number itself. */
-static void cell_text(const ReportMetric *metric, const Estimate *cell, const char *between, char *out, size_t size)
+/* Mean and half-width as text, in percent, or for what is no fraction as they are; "-" where there is no value, and ""
+ * where there is no interval. */
+static void number_texts(const ReportMetric *metric, const Estimate *cell, char mean[32], char half[32])
 {
     double scale = metric->is_fraction ? 100.0 : 1.0;
+    strcpy(mean, "-");
+    half[0] = '\0';
+    if (cell->count > 0)
+        snprintf(mean, 32, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->mean);
+    if (cell->has_interval)
+        snprintf(half, 32, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->half_width);
+}
+
+/* "41.2 ± 1.3", "41.2" or "-". */
+static void cell_text(const ReportMetric *metric, const Estimate *cell, const char *between, char *out, size_t size)
+{
     char mean[32], half[32];
-    snprintf(mean, sizeof mean, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->mean);
-    snprintf(half, sizeof half, metric->is_fraction ? "%.1f" : "%.4g", scale * cell->half_width);
-    if (cell->count == 0)
-        snprintf(out, size, "-");
-    else if (!cell->has_interval)
-        snprintf(out, size, "%s", mean);
-    else
-        snprintf(out, size, "%s%s%s", mean, between, half);
+    number_texts(metric, cell, mean, half);
+    snprintf(out, size, "%s%s%s", mean, half[0] != '\0' ? between : "", half);
 }
 
 /* "3", or "2/3" where trials are missing. */
@@ -83,53 +89,97 @@ static bool has_interval(const Report *report)
 
 /* Terminal --------------------------------------------------------------------- */
 
-static void print_table(const Report *report, FILE *out)
+/* A column of numbers: means end in one line and half-widths in another. */
+typedef struct NumberColumn { int mean, half, width; } NumberColumn;
+
+static NumberColumn measure_numbers(const Report *report, size_t metric)
 {
-    size_t columns = report->column_count;
-    int widths[64], count_width = 5;
-    char text[96];
-    for (size_t c = 0; c < columns && c < 64; c++) {
-        widths[c] = shown_width(report->columns[c]);
-        for (size_t r = 0; r < report->row_count; r++) {
-            int width = shown_width(report->rows[r].labels[c]);
-            widths[c] = width > widths[c] ? width : widths[c];
-        }
+    NumberColumn column = {1, 0, 0};
+    char mean[32], half[32];
+    for (size_t r = 0; r < report->row_count; r++) {
+        number_texts(&report->metrics[metric], &report->rows[r].cells[metric], mean, half);
+        column.mean = (int)strlen(mean) > column.mean ? (int)strlen(mean) : column.mean;
+        column.half = (int)strlen(half) > column.half ? (int)strlen(half) : column.half;
     }
+    column.width = column.mean + (column.half > 0 ? 3 + column.half : 0);
+    int heading = shown_width(report->metrics[metric].heading);
+    if (heading > column.width) {
+        column.mean += heading - column.width;
+        column.width = heading;
+    }
+    return column;
+}
+
+static void print_numbers(const Report *report, const NumberColumn *column, size_t row, size_t metric, FILE *out)
+{
+    char mean[32], half[32];
+    number_texts(&report->metrics[metric], &report->rows[row].cells[metric], mean, half);
+    fprintf(out, "   %*s", column->mean, mean);
+    if (half[0] != '\0')
+        fprintf(out, " ± %*s", column->half, half);
+    else if (metric + 1 < report->metric_count)
+        pad(out, column->width - column->mean);
+}
+
+static int label_width(const Report *report, size_t column)
+{
+    int width = shown_width(report->columns[column]);
+    for (size_t r = 0; r < report->row_count; r++) {
+        int label = shown_width(report->rows[r].labels[column]);
+        width = label > width ? label : width;
+    }
+    return width;
+}
+
+static void print_label(FILE *out, const char *label, int width)
+{
+    fputs(label, out);
+    pad(out, width - shown_width(label) + 2);
+}
+
+static Status print_table(const Report *report, FILE *out)
+{
+    char text[96];
+    int count_width = 5;
+    int *widths = memory_alloc_zero(report->column_count + 1, sizeof *widths);
+    NumberColumn *numbers = memory_alloc_zero(report->metric_count + 1, sizeof *numbers);
+    if (widths == NULL || numbers == NULL) {
+        memory_free(widths);
+        memory_free(numbers);
+        return status_no_memory(report->column_count * sizeof *widths, "the report");
+    }
+    for (size_t c = 0; c < report->column_count; c++)
+        widths[c] = label_width(report, c);
+    for (size_t m = 0; m < report->metric_count; m++)
+        numbers[m] = measure_numbers(report, m);
     for (size_t r = 0; r < report->row_count; r++) {
         count_text(&report->rows[r], text, sizeof text);
-        int width = shown_width(text);
-        count_width = width > count_width ? width : count_width;
+        count_width = (int)strlen(text) > count_width ? (int)strlen(text) : count_width;
     }
-    fprintf(out, "%s: mean%s over seeds, fractions in percent\n\n", report->study->name,
+    fprintf(out, "%s: mean%s over seeds, in percent\n\n", report->study->name,
             has_interval(report) ? " ± half the 95 % interval (Student's t)" : "");
-    for (size_t c = 0; c < columns && c < 64; c++) {
-        fputs(report->columns[c], out);
-        pad(out, widths[c] - shown_width(report->columns[c]) + 2);
-    }
-    fprintf(out, "%-*s", count_width, "seeds");
-    for (size_t m = 0; m < report->metric_count; m++) {
-        int width = shown_width(report->metrics[m].heading);
-        pad(out, 2 + (width < 13 ? 13 - width : 0));
-        fputs(report->metrics[m].heading, out);
-    }
+    for (size_t c = 0; c < report->column_count; c++)
+        print_label(out, report->columns[c], widths[c]);
+    fprintf(out, "%*s", count_width, "seeds");
+    for (size_t m = 0; m < report->metric_count; m++)
+        fprintf(out, "   %*s", numbers[m].width, report->metrics[m].heading);
     fputc('\n', out);
     for (size_t r = 0; r < report->row_count; r++) {
-        for (size_t c = 0; c < columns && c < 64; c++) {
-            fputs(report->rows[r].labels[c], out);
-            pad(out, widths[c] - shown_width(report->rows[r].labels[c]) + 2);
-        }
+        for (size_t c = 0; c < report->column_count; c++)
+            print_label(out, report->rows[r].labels[c], widths[c]);
         count_text(&report->rows[r], text, sizeof text);
-        fprintf(out, "%-*s", count_width, text);
-        for (size_t m = 0; m < report->metric_count; m++) {
-            int width = shown_width(report->metrics[m].heading);
-            cell_text(&report->metrics[m], &report->rows[r].cells[m], " ± ", text, sizeof text);
-            pad(out, 2 + (width < 13 ? 13 : width) - shown_width(text));
-            fputs(text, out);
-        }
+        fprintf(out, "%*s", count_width, text);
+        for (size_t m = 0; m < report->metric_count; m++)
+            print_numbers(report, &numbers[m], r, m, out);
         fputc('\n', out);
     }
-    fputc('\n', out);
-    print_missing(report, out);
+    memory_free(widths);
+    memory_free(numbers);
+    if (report->finished < report->trials) {
+        fputc('\n', out);
+        print_missing(report, out);
+    }
+    return OK;
 }
 
 /* Markdown and LaTeX -------------------------------------------------------------- */
@@ -336,7 +386,7 @@ static Status print_json(const Report *report, FILE *out)
 Status report_print(const Report *report, ReportFormat format, FILE *out)
 {
     switch (format) {
-    case REPORT_TABLE: print_table(report, out); return OK;
+    case REPORT_TABLE: return print_table(report, out);
     case REPORT_MARKDOWN: print_markdown(report, out); return OK;
     case REPORT_CSV: print_csv(report, out); return OK;
     case REPORT_LATEX: print_latex(report, out); return OK;
