@@ -13,13 +13,13 @@ enum { READS_NOTHING = 0, READS_IN = 1, READS_OUT = 2, READS_BOTH = READS_IN | R
 
 /* What the backward of each op reads of its forward's tensors: those must stay. */
 static const unsigned char backward_reads[] = {
-    [OP_LINEAR] = READS_IN, [OP_MATMUL] = READS_IN, [OP_ATTENTION] = READS_BOTH, [OP_CONV2D] = READS_IN,
+    [OP_LINEAR] = READS_IN, [OP_MATMUL] = READS_IN, [OP_ATTENTION] = READS_IN, [OP_CONV2D] = READS_IN,
     [OP_MAX_POOL] = READS_IN, [OP_RESIZE] = READS_NOTHING, [OP_RESIZE_NEAREST] = READS_NOTHING,
     [OP_ATTENTION_MASK] = READS_NOTHING, [OP_DEFORMABLE] = READS_IN, [OP_LAYER_NORM] = READS_IN,
     [OP_GROUP_NORM] = READS_IN, [OP_NORMALIZE] = READS_OUT, [OP_ACTIVATION] = READS_BOTH, [OP_SUM] = READS_NOTHING,
     [OP_PRODUCT] = READS_IN, [OP_SCALE] = READS_NOTHING, [OP_DROPOUT] = READS_NOTHING, [OP_SOFTMAX] = READS_OUT,
-    [OP_PAIR_SUM] = READS_NOTHING, [OP_CONCAT] = READS_NOTHING,
-    [OP_SLICE] = READS_NOTHING, [OP_GATHER] = READS_NOTHING, [OP_SWAP_MIDDLE] = READS_NOTHING,
+    [OP_PAIR_SUM] = READS_NOTHING, [OP_CONCAT] = READS_NOTHING, [OP_SLICE] = READS_NOTHING,
+    [OP_GATHER] = READS_NOTHING, [OP_SWAP_MIDDLE] = READS_NOTHING,
     [OP_CROSS_ENTROPY] = READS_NOTHING, [OP_L1_LOSS] = READS_IN, [OP_SOFTMAX_KL] = READS_NOTHING, [OP_MMD_LOSS] = READS_BOTH,
     [OP_MEAN] = READS_NOTHING, [OP_TOTAL] = READS_NOTHING,
 };
@@ -32,12 +32,21 @@ typedef struct Life {
     bool initialised; /* on the way backward: an op has written it already */
 } Life;
 
-/* A negative `activation` slope etc. is no matter here: an activation's kind
- * decides which of its two tensors its derivative is written in. */
+/* An activation's kind decides which of its tensors its derivative is written in. */
 static unsigned reads_of(const Op *op)
 {
     if (op->kind != OP_ACTIVATION) return backward_reads[op->kind];
     return op->attr.i[0] == ACTIVATION_GELU ? READS_IN : READS_OUT;
+}
+
+bool op_backward_reads_inputs(const Op *op)
+{
+    return (reads_of(op) & READS_IN) != 0;
+}
+
+bool op_backward_reads_output(const Op *op)
+{
+    return (reads_of(op) & READS_OUT) != 0;
 }
 
 static Status add_buffer(Graph *g, int64_t bytes, int64_t from, int64_t to, void **place)

@@ -58,6 +58,13 @@ static inline Tensor *tensor_root(Tensor *tensor)
 /* An array in `*items` with room for one more; false without memory. */
 bool graph_grow(void **items, int count, int *capacity, size_t item_size);
 
+/* What the backward of an op reads of its forward's tensors. */
+bool op_backward_reads_inputs(const Op *op);
+bool op_backward_reads_output(const Op *op);
+
+/* Makes outputs of elementwise ops aliases of inputs that nobody else wants. Before graph_plan. */
+Status graph_share_in_place(Graph *graph);
+
 /* Decides which ops go backward, which gradients exist and accumulate, and
  * where everything lies; sets graph->buffers and memory_bytes, not memory. */
 Status graph_plan(Graph *graph);

@@ -106,6 +106,7 @@ Status graph_compile(Graph *g, bool training)
     g->goes_back = memory_alloc_zero(count, sizeof *g->goes_back);
     if (g->kernels == NULL || g->goes_back == NULL) return status_no_memory(count * sizeof *g->kernels, "a graph");
     TRY(find_kernels(g));
+    if (!g->no_sharing) TRY(graph_share_in_place(g));
     TRY(graph_plan(g));
     TRY(allocate(g));
     TRY(upload_constants(g));
