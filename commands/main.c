@@ -26,13 +26,18 @@ static const Command COMMANDS[] = {
     {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
      "  --failed          failed jobs only\n"},
     {"report", command_report, "STUDY.yaml", "scores per variant, mean and interval over seeds",
-     "  --format text|markdown|csv|latex|json\n"},
+     "  --format table|markdown|csv|latex|json\n"
+     "  --metrics A,B     keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"},
     {"logs", command_logs, "JOB", "the log of a job's last attempt; JOB may be the start of its key",
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets", NULL},
     {"predict", command_predict, "CHECKPOINT IMAGE...", "segment pictures", NULL},
-    {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout", NULL},
+    {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",
+     "  --format table|json|csv\n"
+     "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
+     "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
+     "  --per-class       a line per class too\n"},
     {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning", NULL},
     {"doctor", command_doctor, "", "check this machine and work directory", NULL},
     {"attempt", command_attempt, "SPEC.json", NULL, NULL},
