@@ -1,0 +1,192 @@
+/* Cheap stages with real checkpoints, for tests of everything around a stage.
+ * Every stage turns its inputs, seed and step number into a running sum, so
+ * that a step done twice, left out or resumed from the wrong state shows in the
+ * result. FAKE_STEP_MS slows steps down. What a config asks of them:
+ *   train.rate 9        backbone fails at step 3 with a non-finite loss
+ *   generator.rate 9    generator says its input is bad
+ *   generator.rate 8    generator kills itself at step 3, at every attempt */
+#ifndef TESTS_JOBS_FAKE_STAGES_H
+#define TESTS_JOBS_FAKE_STAGES_H
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <time.h>
+
+#include "framework/files.h"
+#include "framework/memory.h"
+#include "framework/random.h"
+#include "jobs/stage.h"
+
+typedef struct FakeState {
+    StageContext context;
+    StageId stage;
+    int64_t total;
+    uint64_t sum;
+} FakeState;
+
+static inline uint64_t fake_mix(uint64_t sum, uint64_t value)
+{
+    sum ^= value + 0x9E3779B97F4A7C15u + (sum << 6) + (sum >> 2);
+    return sum * 0xBF58476D1CE4E5B9u;
+}
+
+static inline int64_t fake_steps(StageId stage, const Config *config)
+{
+    return stage == STAGE_BACKBONE    ? config_integer(config, "train.steps")
+           : stage == STAGE_GENERATOR ? config_integer(config, "generator.steps")
+                                      : 4;
+}
+
+static inline Status fake_start(StageId stage, const StageContext *context, void **out, int64_t *total)
+{
+    FakeState *state = memory_alloc_zero(1, sizeof *state);
+    *out = state;
+    state->context = *context;
+    state->stage = stage;
+    state->sum = fake_mix(stage, context->seed);
+    *total = state->total = fake_steps(stage, context->config);
+    for (int input = 0; input < STAGE_COUNT; input++) {
+        if (context->inputs[input] == NULL) continue;
+        char *path = path_join(context->inputs[input], "result"), *data;
+        size_t bytes;
+        Status status = file_read(path, 0, &data, &bytes);
+        memory_free(path);
+        if (status != OK) return status;
+        state->sum = fake_mix(state->sum, strtoull(data, NULL, 16));
+        memory_free(data);
+    }
+    return OK;
+}
+
+static inline void fake_pause(void)
+{
+    const char *milliseconds = getenv("FAKE_STEP_MS");
+    long ns = milliseconds != NULL ? strtol(milliseconds, NULL, 10) * 1000000 : 0;
+    if (ns > 0) nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+static inline Status fake_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    FakeState *state = pointer;
+    const Config *config = state->context.config;
+    fake_pause();
+    if (state->stage == STAGE_BACKBONE && config_real(config, "train.rate") == 9 && step == 3)
+        return status_error(STATUS_NON_FINITE, "the loss of step 3 is not a number");
+    if (state->stage == STAGE_GENERATOR && config_real(config, "generator.rate") == 9)
+        return status_error(STATUS_INVALID, "class vectors: no vector for class 'zebra'");
+    if (state->stage == STAGE_GENERATOR && config_real(config, "generator.rate") == 8 && step == 3) raise(SIGKILL);
+    state->sum = fake_mix(state->sum, (uint64_t)step);
+    metrics->items[0].name = "loss";
+    metrics->items[0].value = 1.0 / (double)(step + 1);
+    metrics->count = 1;
+    return OK;
+}
+
+/* Shard keeps no checkpoint: it leaves a file per step and skips those it finds. */
+static inline Status fake_shard_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    FakeState *state = pointer;
+    char *path = memory_format("%s/part-%02" PRId64, state->context.output, step);
+    Status status = OK;
+    if (!file_exists(path)) {
+        fake_pause();
+        char text[32];
+        snprintf(text, sizeof text, "%016" PRIx64, fake_mix(7, (uint64_t)step));
+        status = file_write(path, text, strlen(text));
+    }
+    memory_free(path);
+    state->sum = fake_mix(state->sum, (uint64_t)step);
+    metrics->count = 0;
+    return status;
+}
+
+static inline Status fake_save(void *pointer, const char *path, int64_t next_step)
+{
+    const FakeState *state = pointer;
+    char text[96], hex[HASH_HEX_SIZE];
+    int length = snprintf(text, sizeof text, "%020" PRId64 " %016" PRIx64 "\n", next_step, state->sum);
+    hash_to_hex(hash_bytes(text, (size_t)length), hex);
+    length += snprintf(text + length, sizeof text - (size_t)length, "%s", hex);
+    return file_write(path, text, (size_t)length);
+}
+
+static inline Status fake_load(void *pointer, const char *path, int64_t *next_step)
+{
+    FakeState *state = pointer;
+    char *text, hex[HASH_HEX_SIZE];
+    size_t bytes;
+    TRY(file_read(path, 0, &text, &bytes));
+    Status status = OK;
+    if (bytes != 38 + 32)
+        status = status_error(STATUS_CORRUPT, "%s: too short", path);
+    else {
+        hash_to_hex(hash_bytes(text, 38), hex);
+        if (strcmp(hex, text + 38) != 0) status = status_error(STATUS_CORRUPT, "%s: wrong checksum", path);
+    }
+    if (status == OK) sscanf(text, "%" SCNd64 " %" SCNx64, next_step, &state->sum);
+    memory_free(text);
+    return status;
+}
+
+static inline Status fake_finish(void *pointer)
+{
+    FakeState *state = pointer;
+    char text[64];
+    char *path = path_join(state->context.output, "result");
+    int length = snprintf(text, sizeof text, "%016" PRIx64 "\n", state->sum);
+    Status status = file_write(path, text, (size_t)length);
+    memory_free(path);
+    if (status != OK || state->stage != STAGE_EVALUATE) return status;
+    path = path_join(state->context.output, "metrics.json");
+    length = snprintf(text, sizeof text, "{\"pq\": %.17g}", (double)(state->sum >> 12));
+    status = file_write(path, text, (size_t)length);
+    memory_free(path);
+    return status;
+}
+
+static inline void fake_destroy(void *state)
+{
+    memory_free(state);
+}
+
+#define FAKE_START(name, id) \
+    static inline Status name(const StageContext *context, void **state, int64_t *total) { return fake_start(id, context, state, total); }
+FAKE_START(fake_start_shard, STAGE_SHARD)
+FAKE_START(fake_start_backbone, STAGE_BACKBONE)
+FAKE_START(fake_start_extract, STAGE_EXTRACT)
+FAKE_START(fake_start_generator, STAGE_GENERATOR)
+FAKE_START(fake_start_evaluate, STAGE_EVALUATE)
+
+static inline const Stage *fake_stage(StageId id)
+{
+    static const Stage STAGES_OF_TEST[STAGE_COUNT] = {
+        {STAGE_SHARD, 1, 0, "shards", true, NULL, fake_start_shard, fake_shard_step, NULL, NULL, fake_finish, fake_destroy},
+        {STAGE_BACKBONE, 1, 1u << STAGE_SHARD, "steps", false, NULL, fake_start_backbone, fake_step, fake_save, fake_load,
+         fake_finish, fake_destroy},
+        {STAGE_EXTRACT, 1, 1u << STAGE_SHARD | 1u << STAGE_BACKBONE, "images", false, NULL, fake_start_extract, fake_step,
+         fake_save, fake_load, fake_finish, fake_destroy},
+        {STAGE_GENERATOR, 1, 1u << STAGE_EXTRACT, "steps", false, NULL, fake_start_generator, fake_step, fake_save,
+         fake_load, fake_finish, fake_destroy},
+        {STAGE_EVALUATE, 1, 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR, "images", false, NULL,
+         fake_start_evaluate, fake_step, fake_save, fake_load, fake_finish, fake_destroy}};
+    return &STAGES_OF_TEST[id];
+}
+
+/* A fresh directory below /tmp; freed by memory_free. */
+static inline char *fake_directory(void)
+{
+    char *path = memory_copy_string("/tmp/zeroth-test-XXXXXX");
+    return mkdtemp(path);
+}
+
+static inline void fake_write(const char *directory, const char *name, const char *text)
+{
+    char *path = path_join(directory, name);
+    FILE *file = fopen(path, "w");
+    fputs(text, file);
+    fclose(file);
+    memory_free(path);
+}
+
+#endif

@@ -1,0 +1,365 @@
+/* Whole studies with cheap stages: workers are this program itself, which runs
+ * as `test_runner attempt SPEC` for the executor. */
+#include <fcntl.h>
+#include <sys/wait.h>
+
+#include "jobs/artifact.h"
+#include "jobs/attempt.h"
+#include "jobs/runner.h"
+#include "tests/test.h"
+
+#include "tests/jobs/fake_stages.h"
+
+static const char *program;
+
+static const char STUDY[] = "name: small\n"
+                            "config: {train.steps: 12, generator.steps: 10, run.checkpoint_seconds: 0}\n"
+                            "variants:\n  vanilla: {generator.kind: gmmn}\n  full: {}\n"
+                            "sweep: {seed: [0, 1, 2]}\n";
+enum { SMALL_JOBS = 1 + 3 * (1 + 1 + 2 + 2) };
+
+/* Runs the study of DIRECTORY/study.yaml in DIRECTORY/work. */
+static Status run_study(const char *directory, RunnerSummary *summary, int cores)
+{
+    char *path = path_join(directory, "study.yaml"), *work = path_join(directory, "work");
+    Study *study = NULL;
+    Plan *plan = NULL;
+    Ledger *ledger = NULL;
+    Executor *executor = NULL;
+    *summary = (RunnerSummary){0};
+    PlanOptions plan_options = {.work = work, .lookup = fake_stage, .last = STAGE_COUNT};
+    RunnerOptions options = {.code = "test", .quiet = true};
+    Status status = study_read(path, NULL, 0, &study);
+    if (status == OK) status = plan_create(study, &plan_options, &plan);
+    if (status == OK) status = ledger_open_writer(work, &ledger);
+    if (status == OK) status = ledger_record_plan(ledger, plan);
+    if (status == OK) status = executor_local_create(program, cores, &executor);
+    if (status == OK) status = runner_run(plan, ledger, executor, &options, summary);
+    if (executor != NULL) executor->destroy(executor);
+    ledger_close(ledger);
+    plan_destroy(plan);
+    study_destroy(study);
+    memory_free(path);
+    memory_free(work);
+    return status;
+}
+
+/* Names and contents of all results, in order. */
+static void read_results(const char *directory, Text *out)
+{
+    char *artifacts = memory_format("%s/work/artifacts", directory), **names;
+    size_t count;
+    CHECK_OK(directory_list(artifacts, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        char *path = memory_format("%s/%s/result", artifacts, names[i]), *data;
+        size_t bytes;
+        CHECK_OK(file_read(path, 0, &data, &bytes));
+        text_format(out, "%s %s", names[i], data);
+        memory_free(path);
+        memory_free(data);
+    }
+    names_free(names, count);
+    memory_free(artifacts);
+}
+
+static void clean(char *directory)
+{
+    CHECK_OK(directory_remove(directory));
+    memory_free(directory);
+}
+
+static void count_states(const char *directory, int64_t counts[STAGE_COUNT][JOB_STATE_COUNT])
+{
+    char *work = path_join(directory, "work");
+    Ledger *ledger;
+    CHECK_OK(ledger_open_reader(work, &ledger));
+    CHECK_OK(ledger_count_jobs(ledger, "small", counts));
+    ledger_close(ledger);
+    memory_free(work);
+}
+
+static void test_study_runs_once(void)
+{
+    char *directory = fake_directory();
+    RunnerSummary summary;
+    fake_write(directory, "study.yaml", STUDY);
+    CHECK_OK(run_study(directory, &summary, 2));
+    CHECK_INT(summary.needed, SMALL_JOBS);
+    CHECK_INT(summary.finished, SMALL_JOBS);
+    int64_t counts[STAGE_COUNT][JOB_STATE_COUNT];
+    count_states(directory, counts);
+    CHECK_INT(counts[STAGE_SHARD][STATE_FINISHED], 1);
+    CHECK_INT(counts[STAGE_BACKBONE][STATE_FINISHED], 3);
+    CHECK_INT(counts[STAGE_EVALUATE][STATE_FINISHED], 6);
+    CHECK_OK(run_study(directory, &summary, 2));
+    CHECK_INT(summary.needed, 0);
+    CHECK_INT(summary.finished, 0);
+    clean(directory);
+}
+
+static void test_failure_spares_the_rest(void)
+{
+    char *directory = fake_directory();
+    RunnerSummary summary;
+    fake_write(directory, "study.yaml",
+               "name: small\nconfig: {train.steps: 5, generator.steps: 5}\n"
+               "variants:\n  good: {}\n  broken: {train.rate: 9}\n  bad: {generator.rate: 9}\n");
+    CHECK_FAILS(run_study(directory, &summary, 2), STATUS_CHILD, "2 of 11 jobs failed");
+    /* "good" and "bad" share all up to their generators; "broken" has a backbone of its own. */
+    CHECK_INT(summary.failed, 2);
+    CHECK_INT(summary.blocked, 4);
+    CHECK_INT(summary.finished, 5);
+    int64_t counts[STAGE_COUNT][JOB_STATE_COUNT];
+    count_states(directory, counts);
+    CHECK_INT(counts[STAGE_BACKBONE][STATE_FAILED], 1);
+    CHECK_INT(counts[STAGE_GENERATOR][STATE_FAILED], 1);
+    CHECK_INT(counts[STAGE_EVALUATE][STATE_BLOCKED], 2);
+    clean(directory);
+}
+
+static Status find_failed(void *context, const LedgerJob *job)
+{
+    snprintf(context, 200, "%s/%s/%lld", job->cause, job->message, (long long)job->attempts);
+    return OK;
+}
+
+static void test_killed_job_is_tried_again_then_given_up(void)
+{
+    char *directory = fake_directory(), *work = path_join(directory, "work"), found[200] = "";
+    RunnerSummary summary;
+    Ledger *ledger;
+    fake_write(directory, "study.yaml", "name: small\nconfig: {train.steps: 5, generator.steps: 5, generator.rate: 8, "
+                                        "run.attempts: 2}\n");
+    CHECK_FAILS(run_study(directory, &summary, 2), STATUS_CHILD, "1 of 5 jobs failed");
+    CHECK_INT(summary.blocked, 1);
+    CHECK_OK(ledger_open_reader(work, &ledger));
+    CHECK_OK(ledger_each_job(ledger, &(LedgerFilter){.state = STATE_FAILED}, find_failed, found));
+    CHECK_STRING(found, "killed/killed by signal 9 (Killed)/2");
+    ledger_close(ledger);
+    memory_free(work);
+    clean(directory);
+}
+
+static void test_second_runner_is_told_who(void)
+{
+    char *directory = fake_directory(), *work = path_join(directory, "work");
+    RunnerSummary summary;
+    Ledger *ledger;
+    fake_write(directory, "study.yaml", STUDY);
+    CHECK_OK(ledger_open_writer(work, &ledger));
+    char holder[40];
+    snprintf(holder, sizeof holder, "process %d", (int)getpid());
+    CHECK_FAILS(run_study(directory, &summary, 2), STATUS_LOCKED, holder);
+    ledger_close(ledger);
+    CHECK_OK(run_study(directory, &summary, 2));
+    memory_free(work);
+    clean(directory);
+}
+
+static void test_damaged_artifact_is_made_again(void)
+{
+    char *directory = fake_directory(), **names;
+    size_t count;
+    RunnerSummary summary;
+    Text before = {0}, after = {0};
+    fake_write(directory, "study.yaml", STUDY);
+    CHECK_OK(run_study(directory, &summary, 2));
+    read_results(directory, &before);
+    char *artifacts = memory_format("%s/work/artifacts", directory);
+    CHECK_OK(directory_list(artifacts, &names, &count));
+    for (size_t i = 0; i < count; i++) { /* damaged evaluate jobs are all made again */
+        char *metrics = memory_format("%s/%s/metrics.json", artifacts, names[i]);
+        if (file_exists(metrics)) CHECK_INT(truncate(metrics, 1), 0);
+        memory_free(metrics);
+    }
+    names_free(names, count);
+    memory_free(artifacts);
+    CHECK_OK(run_study(directory, &summary, 2));
+    CHECK_INT(summary.finished, 6);
+    read_results(directory, &after);
+    CHECK_STRING(text_string(&after), text_string(&before));
+    text_free(&before);
+    text_free(&after);
+    clean(directory);
+}
+
+/* Kills --------------------------------------------------------------------------- */
+
+static pid_t run_in_child(const char *directory)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        RunnerSummary summary;
+        int null = open("/dev/null", O_WRONLY);
+        dup2(null, STDERR_FILENO);
+        Status status = run_study(directory, &summary, 2);
+        _exit(status_exit_code(status_code(status)));
+    }
+    return pid;
+}
+
+/* A live worker of the study, by the holders of its jobs' locks. */
+static pid_t find_worker(const char *directory)
+{
+    char *runs = memory_format("%s/work/runs", directory), **names;
+    size_t count;
+    pid_t found = 0;
+    Status status = directory_list(runs, &names, &count);
+    if (status == OK) {
+        for (size_t i = 0; i < count && found == 0; i++) {
+            char *work = path_join(directory, "work"), *holder = NULL;
+            bool live = false;
+            int pid;
+            Status looked = attempt_is_live(work, names[i], &live, &holder);
+            if (looked == OK && live && holder != NULL && strstr(holder, "process ") != NULL &&
+                sscanf(strstr(holder, "process "), "process %d", &pid) == 1)
+                found = pid;
+            status_free(looked);
+            memory_free(holder);
+            memory_free(work);
+        }
+        names_free(names, count);
+    }
+    status_free(status);
+    memory_free(runs);
+    return found;
+}
+
+static void wait_for_workers(const char *directory)
+{
+    for (int i = 0; i < 1000 && find_worker(directory) != 0; i++) usleep(10000);
+}
+
+/* Kills workers and the runner at moments that a fixed seed draws, until the
+ * study is done all the same; results must be those of an undisturbed run. */
+static void kill_until_done(const char *directory, int signal_number, int rounds, uint64_t seed)
+{
+    Random random = random_stream(seed, RANDOM_TEST, 0, 0);
+    for (int round = 0; round < rounds; round++) {
+        pid_t runner = run_in_child(directory);
+        int how;
+        for (int kills = 0; kills < 4; kills++) {
+            usleep((useconds_t)(20000 + random_below(&random, 120000)));
+            pid_t worker = find_worker(directory);
+            if (worker > 0 && worker != runner) kill(worker, signal_number);
+        }
+        kill(runner, signal_number);
+        CHECK_INT(waitpid(runner, &how, 0), runner);
+        if (WIFEXITED(how) && WEXITSTATUS(how) == 0) return;
+    }
+}
+
+static void check_kills(int signal_number, uint64_t seed)
+{
+    char *directory = fake_directory(), *undisturbed = fake_directory();
+    Text expected = {0}, actual = {0};
+    RunnerSummary summary;
+    fake_write(directory, "study.yaml", STUDY);
+    fake_write(undisturbed, "study.yaml", STUDY);
+    unsetenv("FAKE_STEP_MS");
+    CHECK_OK(run_study(undisturbed, &summary, 2));
+    setenv("FAKE_STEP_MS", "10", 1);
+    kill_until_done(directory, signal_number, 8, seed);
+    unsetenv("FAKE_STEP_MS");
+    wait_for_workers(directory);
+    CHECK_OK(run_study(directory, &summary, 2));
+    read_results(undisturbed, &expected);
+    read_results(directory, &actual);
+    CHECK_STRING(text_string(&actual), text_string(&expected));
+    text_free(&expected);
+    text_free(&actual);
+    clean(directory);
+    clean(undisturbed);
+}
+
+static void test_sigkill_changes_no_bit(void)
+{
+    check_kills(SIGKILL, 1);
+}
+
+static void test_sigterm_changes_no_bit(void)
+{
+    check_kills(SIGTERM, 2);
+}
+
+static void test_workers_of_a_killed_runner_are_adopted(void)
+{
+    char *directory = fake_directory(), *work = path_join(directory, "work");
+    RunnerSummary summary;
+    fake_write(directory, "study.yaml", "name: small\nconfig: {train.steps: 60, generator.steps: 5}\n");
+    setenv("FAKE_STEP_MS", "20", 1);
+    pid_t runner = run_in_child(directory), worker = 0;
+    char *backbone = NULL;
+    for (int i = 0; i < 500 && backbone == NULL; i++) { /* until the second job is at work */
+        char *runs = path_join(work, "runs"), **names;
+        size_t count;
+        usleep(10000);
+        Status status = directory_list(runs, &names, &count);
+        if (status == OK && count == 2) worker = find_worker(directory);
+        if (worker > 0) backbone = memory_copy_string("yes");
+        if (status == OK) names_free(names, count);
+        status_free(status);
+        memory_free(runs);
+    }
+    CHECK(backbone != NULL);
+    memory_free(backbone);
+    kill(runner, SIGKILL);
+    waitpid(runner, NULL, 0);
+    CHECK(find_worker(directory) > 0);
+    unsetenv("FAKE_STEP_MS");
+    CHECK_OK(run_study(directory, &summary, 2));
+    /* The adopted attempt was its job's only one. */
+    Ledger *ledger;
+    char found[200] = "";
+    CHECK_OK(ledger_open_reader(work, &ledger));
+    CHECK_OK(ledger_each_job(ledger, &(LedgerFilter){.state = STATE_FINISHED}, find_failed, found));
+    CHECK_STRING(found, "//1");
+    ledger_close(ledger);
+    memory_free(work);
+    clean(directory);
+}
+
+static void test_sigterm_stops_with_checkpoints(void)
+{
+    char *directory = fake_directory();
+    int how;
+    fake_write(directory, "study.yaml", "name: small\nconfig: {train.steps: 500, generator.steps: 5}\n");
+    setenv("FAKE_STEP_MS", "10", 1);
+    pid_t runner = run_in_child(directory);
+    usleep(700000);
+    kill(runner, SIGTERM);
+    CHECK_INT(waitpid(runner, &how, 0), runner);
+    unsetenv("FAKE_STEP_MS");
+    CHECK(WIFEXITED(how));
+    CHECK_INT(WEXITSTATUS(how), 75);
+    CHECK_INT(find_worker(directory), 0);
+    int64_t counts[STAGE_COUNT][JOB_STATE_COUNT];
+    count_states(directory, counts);
+    CHECK_INT(counts[STAGE_BACKBONE][STATE_INTERRUPTED], 1);
+    RunnerSummary summary;
+    CHECK_OK(run_study(directory, &summary, 2));
+    clean(directory);
+}
+
+int main(int argc, char **argv)
+{
+    static const TestCase cases[] = {TEST(test_study_runs_once),
+                                     TEST(test_failure_spares_the_rest),
+                                     TEST(test_killed_job_is_tried_again_then_given_up),
+                                     TEST(test_second_runner_is_told_who),
+                                     TEST(test_damaged_artifact_is_made_again),
+                                     TEST(test_sigkill_changes_no_bit),
+                                     TEST(test_sigterm_changes_no_bit),
+                                     TEST(test_workers_of_a_killed_runner_are_adopted),
+                                     TEST(test_sigterm_stops_with_checkpoints)};
+    if (argc == 3 && strcmp(argv[1], "attempt") == 0) {
+        Status status = attempt_run(argv[2], fake_stage, "test");
+        StatusCode code = status_code(status);
+        if (status != OK) fprintf(stderr, "%s\n", status_message(status));
+        status_free(status);
+        return status_exit_code(code);
+    }
+    program = argv[0];
+    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+}
