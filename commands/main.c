@@ -31,7 +31,21 @@ static const Command COMMANDS[] = {
     {"logs", command_logs, "JOB", "the log of a job's last attempt; JOB may be the start of its key",
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
-    {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets", NULL},
+    {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
+     "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
+     "                                         run again, it makes what is missing\n"
+     "    --train-json, --train-images, --train-panoptic, --val-json, --val-images, --val-panoptic PATH\n"
+     "                          below the root; by default panoptic_train.json, train, panoptic_train, ...\n"
+     "    --unseen FILE|a,b,c   unseen classes: a file with a name a line, or the names\n"
+     "    --unseen-rule RULE    training images with one: drop (default) or ignore (its pixels void)\n"
+     "    --long-side N         images are scaled down to this longer side\n"
+     "    --shard-images N      images in a shard (512)\n"
+     "  data synth --output DIR                synthetic scenes in the same layout\n"
+     "    --train N, --val N, --size HxW, --seed N, --things N, --unseen-things N, --stuff N,\n"
+     "    --unseen-stuff N, --unseen-rate P, --noise X, --lighting X, --hue-spread X, --vector-dim N,\n"
+     "    --vector-noise X, --quality Q, --min-area N\n"
+     "  data info PATH ...      classes, counts and sizes of a data set, feature store or checkpoint\n"
+     "  data verify PATH ...    checks every checksum and reference\n"},
     {"predict", command_predict, "CHECKPOINT IMAGE...", "segment pictures", NULL},
     {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",
      "  --format table|json|csv\n"

@@ -15,7 +15,7 @@ enum { CHECKPOINT_VERSION = 1 };
 #define GROUP "arrays/"
 
 struct Checkpoint {
-    char *header;
+    char *kind, *header;
     NamedArray *arrays;
     int count;
     char digest[HASH_HEX_SIZE];
@@ -76,6 +76,8 @@ static Status read_all(const Hdf5Reader *reader, const char *path, const char *k
     TRY(hdf5_reader_text(reader, "kind", &stored));
     if (kind != NULL && strcmp(stored, kind) != 0)
         return status_error(STATUS_INVALID, "%s: is a %s, not a %s", path, stored, kind);
+    checkpoint->kind = memory_copy_string(stored);
+    if (checkpoint->kind == NULL) return status_no_memory(strlen(stored), path);
     TRY(hdf5_reader_load(reader, "header", HDF5_U8, 1, &any, &header, NULL));
     checkpoint->header = header;
     int total = hdf5_reader_count(reader);
@@ -119,9 +121,15 @@ void checkpoint_destroy(Checkpoint *checkpoint)
         memory_free(checkpoint->arrays[i].data);
     }
     memory_free(checkpoint->arrays);
+    memory_free(checkpoint->kind);
     memory_free(checkpoint->header);
     memory_free(checkpoint->path);
     memory_free(checkpoint);
+}
+
+const char *checkpoint_kind(const Checkpoint *checkpoint)
+{
+    return checkpoint->kind;
 }
 
 const char *checkpoint_header(const Checkpoint *checkpoint)

@@ -20,9 +20,10 @@ typedef struct NamedArray {
 Status checkpoint_write(const char *path, const char *kind, const char *header, const NamedArray *arrays, int count);
 
 typedef struct Checkpoint Checkpoint;
-/* Reads it whole and checks kind, version and checksum: STATUS_CORRUPT, STATUS_VERSION or STATUS_INVALID otherwise. */
+/* Reads it whole and checks kind (NULL: any), version and checksum: STATUS_CORRUPT, STATUS_VERSION or STATUS_INVALID otherwise. */
 Status checkpoint_read(const char *path, const char *kind, Checkpoint **checkpoint);
 void checkpoint_destroy(Checkpoint *checkpoint);
+const char *checkpoint_kind(const Checkpoint *checkpoint);
 const char *checkpoint_header(const Checkpoint *checkpoint);
 int checkpoint_count(const Checkpoint *checkpoint);
 const NamedArray *checkpoint_array(const Checkpoint *checkpoint, int index);

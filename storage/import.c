@@ -323,6 +323,25 @@ static Status list_split(const Import *import, int number, ManifestSplit *split)
     }
 }
 
+/* Temporary files of shards that a killed import left: ".SPLIT-NNNNN.h5.*.tmp". No one writes shards now. */
+static Status remove_left_overs(const Import *import)
+{
+    char **names;
+    size_t count;
+    TRY(directory_list(import->output, &names, &count));
+    Status status = OK;
+    for (size_t i = 0; i < count && status == OK; i++) {
+        size_t length = strlen(names[i]);
+        bool of_shard = names[i][0] == '.' && length > 4 && strcmp(names[i] + length - 4, ".tmp") == 0 &&
+                        (strncmp(names[i] + 1, "train-", 6) == 0 || strncmp(names[i] + 1, "val-", 4) == 0);
+        char *path = of_shard ? path_join(import->output, names[i]) : NULL;
+        if (path != NULL) status = file_remove(path);
+        memory_free(path);
+    }
+    names_free(names, count);
+    return status;
+}
+
 Status import_finish(Import *import)
 {
     Manifest manifest = {.long_side = import->long_side};
@@ -335,6 +354,7 @@ Status import_finish(Import *import)
             status = status_error(STATUS_INTERNAL, "%s: shards of split %s hold other images than were chosen",
                                   import->output, SPLIT_NAMES[s]);
     }
+    if (status == OK) status = remove_left_overs(import);
     if (status == OK) status = manifest_write(import->output, &manifest);
     manifest_clear(&manifest);
     return status;

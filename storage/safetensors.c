@@ -77,7 +77,7 @@ static Status read_sizes(const Safetensors *file, const Json *entry, Tensor *ten
 static Status read_entry(const Safetensors *file, const Json *entry, int64_t data_bytes, Tensor *tensor)
 {
     const Json *type = json_member(entry, "dtype"), *offsets = json_member(entry, "data_offsets");
-    int64_t values, bytes;
+    int64_t values = 0, bytes;
     if (type == NULL || type->type != JSON_STRING) return malformed(file, tensor->name, "no dtype");
     int found = 0;
     while (found < DTYPE_COUNT && strcmp(DTYPE_TABLE[found].name, type->string) != 0) found++;
