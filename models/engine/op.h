@@ -15,7 +15,8 @@
     X(OP_GROUP_NORM, group_norm) X(OP_NORMALIZE, normalize)                      \
     X(OP_ACTIVATION, activation) X(OP_SUM, sum) X(OP_PRODUCT, product)           \
     X(OP_SCALE, scale) X(OP_DROPOUT, dropout) X(OP_SOFTMAX, softmax)             \
-    X(OP_PAIR_SUM, pair_sum) X(OP_CONCAT, concat) X(OP_SLICE, slice)             \
+    X(OP_PAIR_SUM, pair_sum) X(OP_PAIR_SCORE, pair_score)                        \
+    X(OP_CONCAT, concat) X(OP_SLICE, slice)                                      \
     X(OP_GATHER, gather) X(OP_SWAP_MIDDLE, swap_middle)                          \
     X(OP_CROSS_ENTROPY, cross_entropy) X(OP_L1_LOSS, l1_loss)                    \
     X(OP_SOFTMAX_KL, softmax_kl) X(OP_MMD_LOSS, mmd_loss) X(OP_MEAN, mean)       \

@@ -68,6 +68,9 @@ Tensor *graph_add_dropout(Graph *g, Tensor *x, double p);
 Tensor *graph_add_softmax(Graph *g, Tensor *x, double factor);
 /* r [M, D], a [C, D], b [D] or NULL -> [M, C, D] : r_i + a_c + b, for pairwise networks */
 Tensor *graph_add_pair_sum(Graph *g, Tensor *r, Tensor *a, Tensor *b);
+/* The scores of all pairs, without the pairs in memory: w [1, D], s [1] -> [M, C] : w . h(r_i + a_c + b) + s, with
+ * h(z) = z above 0 and slope * z below (0: ReLU) */
+Tensor *graph_add_pair_score(Graph *g, Tensor *r, Tensor *a, Tensor *b, Tensor *w, Tensor *s, double slope);
 
 /* -- shape -- */
 Tensor *graph_add_reshape(Graph *g, Tensor *x, int rank, const int64_t *shape); /* shares memory; one -1 allowed */

@@ -206,3 +206,21 @@ Tensor *graph_add_pair_sum(Graph *g, Tensor *r, Tensor *a, Tensor *b)
                           (int64_t[]){r->shape[0], a->shape[0], r->shape[1]});
     return op == NULL ? NULL : op->out;
 }
+
+/* attr.r: slope. scratch is asked for by the backend. */
+Tensor *graph_add_pair_score(Graph *g, Tensor *r, Tensor *a, Tensor *b, Tensor *w, Tensor *s, double slope)
+{
+    if (r == NULL || a == NULL || b == NULL || w == NULL || s == NULL)
+        return graph_fail(g, "pair_score: an input is missing");
+    bool fits = tensor_is_real(r) && tensor_is_real(a) && tensor_is_real(w) && tensor_is_real(s) && r->rank == 2 &&
+                a->rank == 2 && r->shape[1] == a->shape[1] && is_vector(b, r->shape[1]) && w->count == r->shape[1] &&
+                s->count == 1;
+    if (!fits)
+        return graph_fail(g, "pair_score: r %s, a %s, b %s, w %s and s %s do not fit", shape_text(r).text,
+                          shape_text(a).text, shape_text(b).text, shape_text(w).text, shape_text(s).text);
+    Op *op = graph_new_op(g, OP_PAIR_SCORE, (Tensor *[]){r, a, b, w, s}, 5, 0, r->dtype, 2,
+                          (int64_t[]){r->shape[0], a->shape[0]});
+    if (op == NULL) return NULL;
+    op->attr.r[0] = slope;
+    return op->out;
+}

@@ -253,19 +253,18 @@ Tensor *networks_add_decoder(Graph *graph, Parameters *parameters, Tensor *relat
 }
 
 /* fc1 of a pair [r, a] is Wr r + Wa a + b: each half is taken once for every
- * row and once for every class, and only their sums are made for the pairs. */
+ * row and once for every class, and the pairs are never in memory. */
 Tensor *networks_add_relation(Graph *graph, Parameters *parameters, Tensor *r, Tensor *a)
 {
     if (r == NULL || a == NULL) return NULL;
-    int64_t rows = r->shape[0], classes = a->shape[0], dim = r->shape[1];
+    int64_t dim = r->shape[1];
     Tensor *weight = parameter(graph, parameters, "relation.fc1", "weight");
     Tensor *of_row = graph_add_linear(graph, r, graph_add_slice(graph, weight, 1, 0, dim), NULL);
     Tensor *of_class = graph_add_linear(graph, a, graph_add_slice(graph, weight, 1, dim, a->shape[1]), NULL);
-    Tensor *pairs = graph_add_pair_sum(graph, of_row, of_class, parameter(graph, parameters, "relation.fc1", "bias"));
-    pairs = graph_add_activation(graph, pairs, ACTIVATION_RELU);
-    Tensor *scores = networks_add_linear(graph, parameters, "relation.fc2", pairs);
-    return graph_add_reshape(graph, graph_add_activation(graph, scores, ACTIVATION_SIGMOID), 2,
-                             (int64_t[]){rows, classes});
+    Tensor *scores = graph_add_pair_score(graph, of_row, of_class, parameter(graph, parameters, "relation.fc1", "bias"),
+                                          parameter(graph, parameters, "relation.fc2", "weight"),
+                                          parameter(graph, parameters, "relation.fc2", "bias"), 0);
+    return graph_add_activation(graph, scores, ACTIVATION_SIGMOID);
 }
 
 /* The published code weighs the M + N rows of [fake, real] by 1/N for the

@@ -1,4 +1,4 @@
-/* activation, sum, product, scale, dropout, pair_sum.
+/* activation, sum, product, scale, dropout.
  *
  * The planner may let an output share memory with an input (graph_plan.c,
  * share_in_place): out->data is in[k]->data and out->grad is in[k]->grad. Then
@@ -96,8 +96,4 @@ const OpKernels kernels_scale[2] = {
 const OpKernels kernels_dropout[2] = {
     {.forward = dropout_forward_f32, .backward = dropout_backward_f32},
     {.forward = dropout_forward_f64, .backward = dropout_backward_f64},
-};
-const OpKernels kernels_pair_sum[2] = {
-    {.forward = pair_sum_forward_f32, .backward = pair_sum_backward_f32},
-    {.forward = pair_sum_forward_f64, .backward = pair_sum_backward_f64},
 };

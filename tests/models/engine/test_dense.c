@@ -197,6 +197,38 @@ static Tensor *build_pair_sum(Graph *g, Tensor *const *in, const void *context)
     return graph_add_pair_sum(g, in[0], in[1], context == NULL ? NULL : in[2]);
 }
 
+static Tensor *build_pair_score(Graph *g, Tensor *const *in, const void *context)
+{
+    return graph_add_pair_score(g, in[0], in[1], in[2], in[3], in[4], *(const double *)context);
+}
+
+/* As by pair_sum, activation and linear. */
+static Tensor *build_pair_score_apart(Graph *g, Tensor *const *in, const void *context)
+{
+    (void)context;
+    Tensor *pairs = graph_add_activation(g, graph_add_pair_sum(g, in[0], in[1], in[2]), ACTIVATION_RELU);
+    return graph_add_linear(g, pairs, in[3], in[4]);
+}
+
+static void test_pair_score(void)
+{
+    double slope = 0, leaky = 0.2;
+    CheckInput inputs[] = {REAL_INPUT(11, 5), REAL_INPUT(3, 5), REAL_INPUT(5), REAL_INPUT(1, 5), REAL_INPUT(1)};
+    check_op(build_pair_score, &slope, inputs, 5);
+    check_op(build_pair_score, &leaky, inputs, 5);
+    CheckInput large[] = {REAL_INPUT(30, 96), REAL_INPUT(40, 96), REAL_INPUT(96), REAL_INPUT(1, 96), REAL_INPUT(1)};
+    check_forms(build_pair_score, &slope, large, 5, 5e-6);
+    CheckMode mode = {DTYPE_F64, false, true, false};
+    CheckGraph one = check_graph(build_pair_score, &slope, inputs, 5, mode);
+    CheckGraph apart = check_graph(build_pair_score_apart, NULL, inputs, 5, mode);
+    check_run(&one);
+    check_run(&apart);
+    CHECK(check_distance(one.out, one.out->data, apart.out, apart.out->data) < 1e-14);
+    for (int k = 0; k < 5; k++) CHECK(check_distance(one.in[k], one.in[k]->grad, apart.in[k], apart.in[k]->grad) < 1e-14);
+    graph_destroy(one.g);
+    graph_destroy(apart.g);
+}
+
 static void test_elementwise(void)
 {
     check_op(build_scale, NULL, (CheckInput[]){REAL_INPUT(3, 4)}, 1);
@@ -209,4 +241,4 @@ static void test_elementwise(void)
 }
 
 TEST_MAIN(TEST(test_linear), TEST(test_matmul), TEST(test_attention), TEST(test_attention_mask), TEST(test_norms),
-          TEST(test_activation), TEST(test_pairwise), TEST(test_elementwise))
+          TEST(test_activation), TEST(test_pairwise), TEST(test_pair_score), TEST(test_elementwise))
