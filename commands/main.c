@@ -27,7 +27,8 @@ static const Command COMMANDS[] = {
      "  --failed          failed jobs only\n"},
     {"report", command_report, "STUDY.yaml", "scores per variant, mean and interval over seeds",
      "  --format table|markdown|csv|latex|json\n"
-     "  --metrics A,B     keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"},
+     "  --metrics A,B     keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
+     "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
     {"logs", command_logs, "JOB", "the log of a job's last attempt; JOB may be the start of its key",
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},

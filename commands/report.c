@@ -2,9 +2,29 @@
 #include <stdio.h>
 
 #include "commands/commands.h"
+#include "framework/memory.h"
+#include "jobs/artifact.h"
 #include "jobs/report.h"
 
-static Status print_report(const Arguments *arguments, const char *work, const char *metrics, ReportFormat format)
+/* One line per finished trial: group, seed, directory of its model, pictures and numbers. */
+static Status print_models(const Plan *plan)
+{
+    for (size_t t = 0; t < plan->study->trial_count; t++) {
+        const Trial *trial = &plan->study->trials[t];
+        const PlanJob *job = &plan->jobs[plan_trial_job(plan, t, STAGE_EVALUATE)];
+        if (job->need != JOB_FINISHED)
+            continue;
+        char *directory = artifact_directory(plan->work, job->key);
+        if (directory == NULL)
+            return status_no_memory(256, "a path");
+        printf("%s\t%lld\t%s\n", trial->group, (long long)trial->seed, directory);
+        memory_free(directory);
+    }
+    return OK;
+}
+
+static Status print_report(const Arguments *arguments, const char *work, const char *metrics, ReportFormat format,
+                           bool models)
 {
     Study *study = NULL;
     Plan *plan = NULL;
@@ -13,6 +33,10 @@ static Status print_report(const Arguments *arguments, const char *work, const c
     TRY_GOTO(status, study_read(arguments->items[0], arguments->overrides, arguments->override_count, &study), done);
     PlanOptions options = {.work = plan_work_directory(work, study), .lookup = stage_get, .last = STAGE_COUNT};
     TRY_GOTO(status, plan_create(study, &options, &plan), done);
+    if (models) {
+        status = print_models(plan);
+        goto done;
+    }
     TRY_GOTO(status, report_create(plan, metrics, &report), done);
     status = report_print(report, format, stdout);
 done:
@@ -28,17 +52,20 @@ int command_report(int argc, char **argv)
 {
     CommonFlags common = {0};
     const char *format_name = "table", *metrics = NULL;
-    const Flag flags[] = {{"--format", "-f", FLAG_STRING, &format_name}, {"--metrics", "-m", FLAG_STRING, &metrics}};
+    bool models = false;
+    const Flag flags[] = {{"--format", "-f", FLAG_STRING, &format_name},
+                          {"--metrics", "-m", FLAG_STRING, &metrics},
+                          {"--models", NULL, FLAG_SWITCH, &models}};
     Arguments arguments;
     ReportFormat format = REPORT_TABLE;
-    Status status = flags_parse(flags, 2, &common, argc, argv, &arguments);
+    Status status = flags_parse(flags, 3, &common, argc, argv, &arguments);
     if (status == OK)
         status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
     if (status == OK && !report_format_from_name(format_name, &format))
         status = status_error(STATUS_USAGE, "report: --format is table, markdown, csv, latex or json, not '%s'",
                               format_name);
     if (status == OK)
-        status = print_report(&arguments, common.work, metrics, format);
+        status = print_report(&arguments, common.work, metrics, format, models);
     arguments_free(&arguments);
     return command_end(status);
 }
