@@ -1,0 +1,187 @@
+#include <sys/resource.h>
+
+#include "jobs/artifact.h"
+#include "jobs/plan.h"
+#include "tests/test.h"
+
+#include "tests/jobs/fake_stages.h"
+
+static int fingerprints;
+static uint64_t outside;
+
+static Status count_fingerprint(const Config *config, Hasher *hasher)
+{
+    fingerprints++;
+    hasher_add_string(hasher, config_string(config, "data.root"));
+    hasher_add_integer(hasher, (int64_t)outside);
+    return OK;
+}
+
+static Status fail_fingerprint(const Config *config, Hasher *hasher)
+{
+    (void)hasher;
+    return status_error(STATUS_NOT_FOUND, "no data set '%s'", config_string(config, "data.root"));
+}
+
+static int generator_version = 1;
+static Status (*shard_fingerprint)(const Config *, Hasher *) = count_fingerprint;
+
+static const Stage *test_stage(StageId id)
+{
+    static Stage changed[STAGE_COUNT];
+    changed[id] = *fake_stage(id);
+    if (id == STAGE_SHARD) changed[id].fingerprint = shard_fingerprint;
+    if (id == STAGE_GENERATOR) changed[id].version = generator_version;
+    return &changed[id];
+}
+
+typedef struct Case {
+    char *directory;
+    Study *study;
+    Plan *plan;
+} Case;
+
+static Status make_plan(Case *c, const char *text)
+{
+    if (c->directory == NULL) c->directory = fake_directory();
+    plan_destroy(c->plan);
+    study_destroy(c->study);
+    c->plan = NULL;
+    c->study = NULL;
+    fake_write(c->directory, "demo.yaml", text);
+    char *path = path_join(c->directory, "demo.yaml");
+    Status status = study_read(path, NULL, 0, &c->study);
+    memory_free(path);
+    PlanOptions options = {.work = c->directory, .lookup = test_stage, .last = STAGE_COUNT};
+    return status != OK ? status : plan_create(c->study, &options, &c->plan);
+}
+
+static void end_case(Case *c)
+{
+    plan_destroy(c->plan);
+    study_destroy(c->study);
+    CHECK_OK(directory_remove(c->directory));
+    memory_free(c->directory);
+    *c = (Case){0};
+}
+
+static const PlanJob *job_of(const Case *c, size_t trial, StageId stage)
+{
+    return &c->plan->jobs[plan_trial_job(c->plan, trial, stage)];
+}
+
+static void test_jobs_are_shared(void)
+{
+    Case c = {0};
+    CHECK_OK(make_plan(&c, "variants: {a: {}, b: {generator.kind: gmmn}, c: {evaluate.score: 0.5}}\nsweep: {seed: [0, 1]}\n"));
+    CHECK_INT(c.plan->stage_count[STAGE_SHARD], 1);
+    CHECK_INT(c.plan->stage_count[STAGE_BACKBONE], 2);
+    CHECK_INT(c.plan->stage_count[STAGE_EXTRACT], 2);
+    CHECK_INT(c.plan->stage_count[STAGE_GENERATOR], 4); /* a and c share theirs */
+    CHECK_INT(c.plan->stage_count[STAGE_EVALUATE], 6);
+    CHECK_INT(c.plan->needed, 15);
+    CHECK_INT(job_of(&c, 0, STAGE_SHARD)->trials, 6);
+    CHECK_STRING(job_of(&c, 0, STAGE_GENERATOR)->key, job_of(&c, 4, STAGE_GENERATOR)->key);
+    CHECK_INT(job_of(&c, 0, STAGE_EVALUATE)->inputs[STAGE_GENERATOR], plan_trial_job(c.plan, 0, STAGE_GENERATOR));
+    end_case(&c);
+}
+
+/* The last key of a plan of one trial. */
+static void last_key(Case *c, const char *text, char key[HASH_HEX_SIZE])
+{
+    CHECK_OK(make_plan(c, text));
+    strcpy(key, job_of(c, 0, STAGE_EVALUATE)->key);
+}
+
+static void test_keys_change_with_what_matters(void)
+{
+    Case c = {0};
+    char base[HASH_HEX_SIZE], other[HASH_HEX_SIZE];
+    last_key(&c, "config: {data.root: a}", base);
+    last_key(&c, "config: {data.root: a, run.threads: 2, work: x}", other);
+    CHECK_STRING(other, base);
+    last_key(&c, "config: {data.root: a, train.steps: 1000.0}", other);
+    CHECK_STRING(other, base);
+    last_key(&c, "config: {data.root: a, train.steps: 999}", other);
+    CHECK(strcmp(other, base) != 0);
+    last_key(&c, "config: {data.root: b}", other);
+    CHECK(strcmp(other, base) != 0);
+    generator_version = 2;
+    last_key(&c, "config: {data.root: a}", other);
+    CHECK(strcmp(other, base) != 0);
+    generator_version = 1;
+    outside = 1;
+    last_key(&c, "config: {data.root: a}", other);
+    CHECK(strcmp(other, base) != 0);
+    outside = 0;
+    last_key(&c, "config: {data.root: a}", other);
+    CHECK_STRING(other, base);
+    end_case(&c);
+}
+
+static void finish(const Case *c, const PlanJob *job)
+{
+    char *output = path_join(c->directory, "output");
+    CHECK_OK(directory_create(output));
+    fake_write(output, "result", "1");
+    ArtifactInfo info = {.key = job->key, .stage = job->stage, .config = job->config, .attempt = "0001", .code = "test"};
+    CHECK_OK(artifact_commit(output, c->directory, &info));
+    memory_free(output);
+}
+
+static void test_finished_and_unneeded(void)
+{
+    static const char TEXT[] = "variants: {a: {}, b: {generator.kind: gmmn}}\n";
+    Case c = {0};
+    CHECK_OK(make_plan(&c, TEXT));
+    finish(&c, job_of(&c, 0, STAGE_EVALUATE));
+    CHECK_OK(make_plan(&c, TEXT));
+    CHECK_INT(job_of(&c, 0, STAGE_EVALUATE)->need, JOB_FINISHED);
+    CHECK_INT(job_of(&c, 0, STAGE_GENERATOR)->need, JOB_UNNEEDED);
+    CHECK_INT(job_of(&c, 0, STAGE_BACKBONE)->need, JOB_NEEDED); /* for b */
+    CHECK_INT(c.plan->needed, 5);
+    finish(&c, job_of(&c, 1, STAGE_EVALUATE));
+    CHECK_OK(make_plan(&c, TEXT));
+    CHECK_INT(c.plan->needed, 0);
+    char *result = memory_format("%s/artifacts/%s/result", c.directory, job_of(&c, 1, STAGE_EVALUATE)->key);
+    fake_write(c.directory, "x", "");
+    FILE *file = fopen(result, "a");
+    fputs("damage", file);
+    fclose(file);
+    memory_free(result);
+    CHECK_OK(make_plan(&c, TEXT));
+    CHECK_INT(c.plan->needed, 5);
+    end_case(&c);
+}
+
+static void test_fingerprint_failure_is_told(void)
+{
+    Case c = {0};
+    shard_fingerprint = fail_fingerprint;
+    Status status = make_plan(&c, "config: {data.root: /absent}");
+    shard_fingerprint = count_fingerprint;
+    CHECK_FAILS(status, STATUS_NOT_FOUND, "no data set '/absent'");
+    end_case(&c);
+}
+
+static void test_ten_thousand_trials(void)
+{
+    Case c = {0};
+    struct rusage usage;
+    fingerprints = 0;
+    CHECK_OK(make_plan(&c, "config: {data.root: a}\nvariants: {a: {}, b: {generator.kind: gmmn}}\n"
+                           "sweep:\n  generator.primitives: {range: [1, 101]}\n  seed: {range: [0, 50]}\n"));
+    CHECK_INT(c.study->trial_count, 10000);
+    CHECK_INT(c.plan->stage_count[STAGE_SHARD], 1);
+    CHECK_INT(c.plan->stage_count[STAGE_BACKBONE], 50);
+    CHECK_INT(c.plan->stage_count[STAGE_GENERATOR], 10000);
+    CHECK_INT(c.plan->stage_count[STAGE_EVALUATE], 10000);
+    CHECK_INT(c.plan->count, 1 + 50 + 50 + 20000);
+    CHECK_INT(fingerprints, 1); /* asked once for all trials that read the same */
+    getrusage(RUSAGE_SELF, &usage);
+    if (getenv("ASAN_OPTIONS") == NULL && getenv("LSAN_OPTIONS") == NULL) CHECK(usage.ru_maxrss < 200 * 1024);
+    end_case(&c);
+}
+
+TEST_MAIN(TEST(test_jobs_are_shared), TEST(test_keys_change_with_what_matters), TEST(test_finished_and_unneeded),
+          TEST(test_fingerprint_failure_is_told), TEST(test_ten_thousand_trials))
