@@ -2,8 +2,6 @@
 
 #include "tests/models/parity_file.h"
 
-#pragma weak parity_mask_decoder
-
 Status (*parity_check_for(const char *file_name))(const char *, ParityResult *)
 {
     static const struct { const char *prefix; Status (*check)(const char *, ParityResult *); } checks[] = {

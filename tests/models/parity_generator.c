@@ -35,7 +35,6 @@ static Status read_config(Case *c)
     const struct { const char *name; int *value; } integers[] = {
         {"layers", &config->layers}, {"heads", &config->heads}, {"ffn", &config->ffn},
         {"primitives", &config->primitives}, {"embed", &config->embed_dim}, {"vec_dim", &config->vector_dim},
-        {"num_choose", &config->unseen_choice},
     };
     for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
         int64_t value;
@@ -53,6 +52,8 @@ static Status read_config(Case *c)
     TRY(parity_file_int(c->file, "noise", &noise));
     config->noise = noise != 0;
     config->dropout = 0;
+    config->classification_columns = 156; /* as in the reference, whatever the number of classes */
+    config->unseen_choice = (int)c->choice_count;
     TRY(parity_file_doubles(c->file, "mmd_sigma", config->sigmas, GENERATOR_MAX_SIGMAS, &config->sigma_count));
     config->classes = (int)c->vectors.shape[0];
     config->unseen = c->unseen;
