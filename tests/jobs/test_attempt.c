@@ -1,0 +1,273 @@
+/* One attempt in this process: resuming, damage, stopping, locks. */
+#include "jobs/attempt.h"
+
+#include "jobs/artifact.h"
+#include "jobs/events.h"
+#include "tests/test.h"
+
+#include "tests/jobs/fake_stages.h"
+
+static const char KEY[] = "0123456789abcdef0123456789abcdef";
+static int64_t stop_at = -1, fail_at = -1, steps_done;
+
+/* The backbone without inputs, which a test can stop or fail at a step. */
+static Status test_step(void *state, int64_t step, StageMetrics *metrics)
+{
+    if (step == fail_at) return status_error(STATUS_NON_FINITE, "the loss of step %d is not a number", (int)step);
+    steps_done++;
+    TRY(fake_step(state, step, metrics));
+    if (step == stop_at) raise(SIGTERM); /* during the step, which ends all the same */
+    return OK;
+}
+
+static const Stage *test_stage(StageId id)
+{
+    static Stage stage;
+    stage = *fake_stage(id);
+    stage.inputs = 0;
+    if (id == STAGE_BACKBONE) stage.step = test_step;
+    return &stage;
+}
+
+static void make_spec(const char *work, const char *name, StageId stage, const char *steps, double checkpoint_seconds)
+{
+    Config *config;
+    CHECK_OK(config_create(&config));
+    CHECK_OK(config_set(config, "train.steps", steps, "test"));
+    AttemptSpec spec = {.work = (char *)(uintptr_t)work, .key = (char *)(uintptr_t)KEY, .name = (char *)(uintptr_t)name,
+                        .code = (char *)(uintptr_t) "test", .stage = stage, .version = 1, .config = config, .threads = 1,
+                        .ranks = 1, .checkpoint_seconds = checkpoint_seconds};
+    char *directory = memory_format("%s/runs/%s/%s", work, KEY, name);
+    CHECK_OK(directory_create(directory));
+    char *path = path_join(directory, SPEC_NAME);
+    CHECK_OK(attempt_spec_write(&spec, path));
+    memory_free(path);
+    memory_free(directory);
+    config_destroy(config);
+}
+
+static Status run_attempt(const char *work, const char *name)
+{
+    char *path = memory_format("%s/runs/%s/%s/" SPEC_NAME, work, KEY, name);
+    Status status = attempt_run(path, test_stage, "test");
+    memory_free(path);
+    return status;
+}
+
+static void read_result(const char *work, char out[32])
+{
+    char *path = memory_format("%s/artifacts/%s/result", work, KEY), *data;
+    size_t bytes;
+    CHECK_OK(artifact_check(work, KEY, true));
+    CHECK_OK(file_read(path, 0, &data, &bytes));
+    snprintf(out, 32, "%s", data);
+    memory_free(data);
+    memory_free(path);
+}
+
+static void end_case(char *work)
+{
+    CHECK_OK(directory_remove(work));
+    memory_free(work);
+    stop_at = fail_at = -1;
+}
+
+/* The result of the same job, undisturbed. */
+static void undisturbed(const char *steps, char out[32])
+{
+    char *work = fake_directory();
+    make_spec(work, "0001", STAGE_BACKBONE, steps, 1000);
+    CHECK_OK(run_attempt(work, "0001"));
+    read_result(work, out);
+    end_case(work);
+}
+
+static void test_stop_and_resume(void)
+{
+    char *work = fake_directory(), expected[32], actual[32];
+    undisturbed("20", expected);
+    make_spec(work, "0001", STAGE_BACKBONE, "20", 1000);
+    stop_at = 6;
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_INTERRUPTED, "after step 7 of 20");
+    CHECK_FAILS(artifact_check(work, KEY, false), STATUS_NOT_FOUND, KEY);
+    stop_at = -1;
+    steps_done = 0;
+    make_spec(work, "0002", STAGE_BACKBONE, "20", 1000);
+    CHECK_OK(run_attempt(work, "0002"));
+    CHECK_INT(steps_done, 13);
+    read_result(work, actual);
+    CHECK_STRING(actual, expected);
+    /* Nothing but the record is left of the attempts. */
+    CheckpointFile *files;
+    size_t count;
+    CHECK_OK(checkpoints_list(work, KEY, &files, &count));
+    CHECK_INT(count, 0);
+    checkpoints_free(files, count);
+    end_case(work);
+}
+
+static void test_two_checkpoints_are_kept(void)
+{
+    char *work = fake_directory();
+    CheckpointFile *files;
+    size_t count;
+    make_spec(work, "0001", STAGE_BACKBONE, "20", 0);
+    fail_at = 9;
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_NON_FINITE, "step 9");
+    CHECK_OK(checkpoints_list(work, KEY, &files, &count));
+    CHECK_INT(count, 2);
+    CHECK_INT(files[0].step, 9);
+    CHECK_INT(files[1].step, 8);
+    checkpoints_free(files, count);
+    end_case(work);
+}
+
+static void test_damaged_newest_falls_back(void)
+{
+    char *work = fake_directory(), expected[32], actual[32];
+    CheckpointFile *files;
+    size_t count;
+    undisturbed("20", expected);
+    make_spec(work, "0001", STAGE_BACKBONE, "20", 0);
+    stop_at = 9;
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_INTERRUPTED, "");
+    CHECK_OK(checkpoints_list(work, KEY, &files, &count));
+    CHECK_INT(files[0].step, 10);
+    FILE *file = fopen(files[0].path, "r+");
+    fputs("damage", file);
+    fclose(file);
+    checkpoints_free(files, count);
+    stop_at = -1;
+    steps_done = 0;
+    make_spec(work, "0002", STAGE_BACKBONE, "20", 1000);
+    CHECK_OK(run_attempt(work, "0002"));
+    CHECK_INT(steps_done, 11);
+    read_result(work, actual);
+    CHECK_STRING(actual, expected);
+    char *events = memory_format("%s/runs/%s/0002/" EVENTS_NAME, work, KEY), *data;
+    size_t bytes;
+    CHECK_OK(file_read(events, 0, &data, &bytes));
+    CHECK(strstr(data, "checkpoint set aside") != NULL);
+    memory_free(data);
+    memory_free(events);
+    end_case(work);
+}
+
+static void test_all_damaged_starts_afresh(void)
+{
+    char *work = fake_directory(), expected[32], actual[32];
+    undisturbed("8", expected);
+    make_spec(work, "0001", STAGE_BACKBONE, "8", 1000);
+    char *directory = memory_format("%s/runs/%s/0001", work, KEY), *path = checkpoint_path(directory, 5);
+    CHECK_OK(file_write(path, "x", 1));
+    memory_free(path);
+    memory_free(directory);
+    CHECK_OK(run_attempt(work, "0001"));
+    read_result(work, actual);
+    CHECK_STRING(actual, expected);
+    end_case(work);
+}
+
+static void test_lock_keeps_a_second_away(void)
+{
+    char *work = fake_directory(), *holder;
+    FileLock *lock;
+    bool live;
+    make_spec(work, "0001", STAGE_BACKBONE, "5", 1000);
+    CHECK_OK(attempt_is_live(work, KEY, &live, NULL));
+    CHECK(!live);
+    char *path = memory_format("%s/runs/%s/" LOCK_NAME, work, KEY);
+    CHECK_OK(file_lock(path, &lock));
+    CHECK_OK(attempt_is_live(work, KEY, &live, &holder));
+    CHECK(live);
+    CHECK(strstr(holder, "process ") != NULL);
+    memory_free(holder);
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_LOCKED, "process ");
+    file_unlock(lock);
+    CHECK_OK(run_attempt(work, "0001"));
+    CHECK_OK(attempt_is_live(work, KEY, &live, NULL));
+    CHECK(!live);
+    memory_free(path);
+    end_case(work);
+}
+
+static void test_other_stage_version(void)
+{
+    char *work = fake_directory();
+    make_spec(work, "0001", STAGE_BACKBONE, "5", 1000);
+    char *path = memory_format("%s/runs/%s/0001/" SPEC_NAME, work, KEY), *data;
+    size_t bytes;
+    CHECK_OK(file_read(path, 0, &data, &bytes));
+    char *version = strstr(data, "\"version\":1");
+    if (version == NULL) version = strstr(data, "\"version\": 1");
+    CHECK(version != NULL);
+    *strchr(version, '1') = '7';
+    CHECK_OK(file_write(path, data, bytes));
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_VERSION, "version 7");
+    CHECK_OK(file_write(path, "{}", 2));
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_INVALID, "format");
+    memory_free(data);
+    memory_free(path);
+    end_case(work);
+}
+
+/* A stage without checkpoints finds what the attempt before had made. */
+static void test_partial_output_goes_on(void)
+{
+    char *work = fake_directory(), expected[32], actual[32];
+    make_spec(work, "0001", STAGE_SHARD, "5", 1000);
+    CHECK_OK(run_attempt(work, "0001"));
+    read_result(work, expected);
+    end_case(work);
+    work = fake_directory();
+    make_spec(work, "0001", STAGE_SHARD, "5", 1000);
+    make_spec(work, "0002", STAGE_SHARD, "5", 1000);
+    char *output = memory_format("%s/runs/%s/0001/output", work, KEY);
+    CHECK_OK(directory_create(output));
+    fake_write(output, "part-00", "made before");
+    fake_write(output, ".part-01.77-0.tmp", "left by a kill");
+    CHECK_OK(run_attempt(work, "0002"));
+    read_result(work, actual);
+    CHECK_STRING(actual, expected);
+    char *part = memory_format("%s/artifacts/%s/part-00", work, KEY), *data;
+    char *left = memory_format("%s/artifacts/%s/.part-01.77-0.tmp", work, KEY);
+    size_t bytes;
+    CHECK_OK(file_read(part, 0, &data, &bytes));
+    CHECK_STRING(data, "made before");
+    CHECK(!file_exists(left));
+    memory_free(data);
+    memory_free(left);
+    memory_free(part);
+    memory_free(output);
+    end_case(work);
+}
+
+/* No point of a write may hurt: a disk that fills anywhere fails the attempt,
+ * and the next one ends with the same bits. */
+static void test_full_disk_anywhere(void)
+{
+    char expected[32], actual[32];
+    undisturbed("6", expected);
+    for (int strike = 0; strike < 200; strike++) {
+        char *work = fake_directory(), specification[40];
+        make_spec(work, "0001", STAGE_BACKBONE, "6", 0);
+        make_spec(work, "0002", STAGE_BACKBONE, "6", 0);
+        snprintf(specification, sizeof specification, "write:nospace:%d", strike);
+        CHECK_OK(files_inject(specification));
+        Status status = run_attempt(work, "0001");
+        CHECK_OK(files_inject(NULL));
+        bool through = status == OK;
+        if (!through) CHECK_INT(status_code(status), STATUS_NO_SPACE);
+        status_free(status);
+        CHECK_OK(run_attempt(work, "0002"));
+        read_result(work, actual);
+        CHECK_STRING(actual, expected);
+        end_case(work);
+        if (through && strike > 20) return;
+    }
+    TEST_FAIL("an attempt with 200 writes");
+}
+
+TEST_MAIN(TEST(test_stop_and_resume), TEST(test_two_checkpoints_are_kept), TEST(test_damaged_newest_falls_back),
+          TEST(test_all_damaged_starts_afresh), TEST(test_lock_keeps_a_second_away), TEST(test_other_stage_version),
+          TEST(test_partial_output_goes_on), TEST(test_full_disk_anywhere))
