@@ -22,7 +22,7 @@ static const Place *place(void)
                                            "  full: {}\n"
                                            "sweep:\n"
                                            "  seed: [0, 1]\n");
-    CHECK_CODE(PROGRAM("data", "synth", "--output", p.data, "--train", "40", "--val", "6", "--height", "32", "--width", "48",
+    CHECK_CODE(PROGRAM("data", "synth", "--output", p.data, "--train", "40", "--val", "6", "--size", "32x48",
                        "--seed", "5"), 0);
     made = p;
     return &made;
@@ -227,8 +227,8 @@ static void test_data_commands(void)
     CHECK_CODE(PROGRAM("data", "verify", text("%s/segmenter.h5", backbone)), 0);
     /* Import alone leaves the shards of the study's own job. */
     const char *output = in_root("imported");
-    CHECK_CODE(PROGRAM("data", "import", "--output", output, text("data.root=%s", p->data), "data.unseen_file=unseen.txt",
-                       "data.shard_images=16"), 0);
+    CHECK_CODE(PROGRAM("data", "import", "--root", p->data, "--output", output, "--unseen", text("%s/unseen.txt", p->data),
+                       "--shard-images", "16"), 0);
     CHECK_CODE(PROGRAM("data", "verify", output), 0);
     CHECK(same_file(text("%s/train-00000.h5", output), text("%s/train-00000.h5", shards)));
 }
