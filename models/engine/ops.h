@@ -21,6 +21,8 @@ Tensor *graph_add_matmul(Graph *g, Tensor *a, Tensor *b, bool transpose_a, bool 
 /* q [N, Lq, D], k and v [N, Lk, D] -> [N, Lq, D]: softmax(q k^T / sqrt(D/heads)) v per head. mask: U8
  * [N, Lq, Lk] or NULL, 1 = may not attend, shared by the heads; a row of all 1 attends everywhere. */
 Tensor *graph_add_attention(Graph *g, Tensor *q, Tensor *k, Tensor *v, int heads, Tensor *mask);
+/* The same with dropout of the softmax's values, in training only (PyTorch's MultiheadAttention). */
+Tensor *graph_add_attention_dropout(Graph *g, Tensor *q, Tensor *k, Tensor *v, int heads, Tensor *mask, double p);
 
 /* -- convolution and maps -- */
 typedef struct ConvGeometry {

@@ -65,9 +65,15 @@ Tensor *graph_add_matmul(Graph *g, Tensor *a, Tensor *b, bool transpose_a, bool 
     return op->out;
 }
 
-/* attr.i: heads. saved: the probabilities [N, heads, Lq, Lk]. */
 Tensor *graph_add_attention(Graph *g, Tensor *q, Tensor *k, Tensor *v, int heads, Tensor *mask)
 {
+    return graph_add_attention_dropout(g, q, k, v, heads, mask, 0);
+}
+
+/* attr.i: heads. attr.r: p. saved: the probabilities [N, heads, Lq, Lk], as the backend likes them. */
+Tensor *graph_add_attention_dropout(Graph *g, Tensor *q, Tensor *k, Tensor *v, int heads, Tensor *mask, double p)
+{
+    if (!(p >= 0 && p < 1)) return graph_fail(g, "attention: p = %g is not in [0, 1)", p);
     if (q == NULL || k == NULL || v == NULL) return graph_fail(g, "attention: an input is missing");
     bool real = tensor_is_real(q) && tensor_is_real(k) && tensor_is_real(v);
     if (!real || q->rank != 3 || k->rank != 3 || !tensor_same_shape(k, v) || q->shape[0] != k->shape[0] ||
@@ -83,6 +89,7 @@ Tensor *graph_add_attention(Graph *g, Tensor *q, Tensor *k, Tensor *v, int heads
     Op *op = graph_new_op(g, OP_ATTENTION, (Tensor *[]){q, k, v, mask}, 4, 1u << 3, q->dtype, 3, q->shape);
     if (op == NULL) return NULL;
     op->attr.i[0] = heads;
+    op->attr.r[0] = p;
     op->saved_bytes = real_bytes(q, n * heads * rows * columns);
     return op->out;
 }

@@ -150,40 +150,21 @@ static Tensor *add_self_attention(Graph *graph, Parameters *parameters, const ch
     return add_attention_output(graph, parameters, name, value);
 }
 
-/* [L, D] -> [heads, L, D / heads] */
-static Tensor *split_heads(Graph *graph, Tensor *x, int64_t heads)
-{
-    if (x == NULL) return NULL;
-    int64_t length = x->shape[0], dim = x->shape[1];
-    x = graph_add_reshape(graph, x, 4, (int64_t[]){1, length, heads, dim / heads});
-    x = graph_add_swap_middle(graph, x);
-    return graph_add_reshape(graph, x, 3, (int64_t[]){heads, length, dim / heads});
-}
-
 /* Attention of rows x [M, D] to the primitives [N, D], whose keys and values
  * are the same for every row and so are computed once. */
 static Tensor *add_cross_attention(Graph *graph, Parameters *parameters, const char *name, Tensor *x,
                                    Tensor *primitives, const GeneratorConfig *config, bool training)
 {
     if (x == NULL || primitives == NULL) return NULL;
-    int64_t dim = config->embed_dim, rows = x->shape[0], count = primitives->shape[0], heads = config->heads;
+    int64_t dim = config->embed_dim, rows = x->shape[0], count = primitives->shape[0];
     Tensor *q = add_projection(graph, parameters, name, x, 0, dim);
     Tensor *k = add_projection(graph, parameters, name, primitives, 1, dim);
     Tensor *v = add_projection(graph, parameters, name, primitives, 2, dim);
-    Tensor *out;
-    if (training && config->dropout > 0) {
-        /* The published attention drops weights, between softmax and values. */
-        Tensor *scores = graph_add_matmul(graph, split_heads(graph, q, heads), split_heads(graph, k, heads), false, true);
-        Tensor *weights = graph_add_softmax(graph, scores, 1 / sqrt((double)(dim / heads)));
-        weights = graph_add_dropout(graph, weights, config->dropout);
-        out = graph_add_matmul(graph, weights, split_heads(graph, v, heads), false, false);
-        out = graph_add_reshape(graph, out, 4, (int64_t[]){1, heads, rows, dim / heads});
-        out = graph_add_swap_middle(graph, out);
-    } else {
-        out = graph_add_attention(graph, graph_add_reshape(graph, q, 3, (int64_t[]){1, rows, dim}),
-                                  graph_add_reshape(graph, k, 3, (int64_t[]){1, count, dim}),
-                                  graph_add_reshape(graph, v, 3, (int64_t[]){1, count, dim}), config->heads, NULL);
-    }
+    /* The published attention drops weights, between softmax and values. */
+    Tensor *out = graph_add_attention_dropout(graph, graph_add_reshape(graph, q, 3, (int64_t[]){1, rows, dim}),
+                                              graph_add_reshape(graph, k, 3, (int64_t[]){1, count, dim}),
+                                              graph_add_reshape(graph, v, 3, (int64_t[]){1, count, dim}), config->heads,
+                                              NULL, training ? config->dropout : 0);
     out = graph_add_reshape(graph, out, 2, (int64_t[]){rows, dim});
     return add_attention_output(graph, parameters, name, out);
 }

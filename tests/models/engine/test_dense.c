@@ -47,6 +47,38 @@ static Tensor *build_attention(Graph *g, Tensor *const *in, const void *context)
     return graph_add_attention(g, in[0], in[1], in[2], 2, context != NULL ? in[3] : NULL);
 }
 
+static Tensor *build_attention_dropout(Graph *g, Tensor *const *in, const void *context)
+{
+    return graph_add_attention_dropout(g, in[0], in[1], in[2], 2, context != NULL ? in[3] : NULL, 0.4);
+}
+
+/* The same draws as dropout's are not promised, but the mean is: over many
+ * columns the kept weights times 1 / (1 - p) sum to about 1. */
+static void test_attention_dropout(void)
+{
+    double ones[2 * 4000];
+    for (int i = 0; i < 8000; i++) ones[i] = 1;
+    CheckInput inputs[] = {REAL_INPUT(1, 3, 2), REAL_INPUT(1, 4000, 2), {.rank = 3, .shape = {1, 4000, 2}, .values = ones}};
+    CheckGraph training = check_graph(build_attention_dropout, NULL, inputs, 3, (CheckMode){DTYPE_F64, false, true, false});
+    CheckGraph inference = check_graph(build_attention_dropout, NULL, inputs, 3, (CheckMode){DTYPE_F64, false, false, false});
+    double first = 0;
+    for (uint64_t step = 0; step < 2; step++) {
+        graph_set_random(training.g, 1, step, 0);
+        CHECK_OK(graph_forward(training.g));
+        const double *y = training.out->data;
+        for (int i = 0; i < 6; i++) {
+            CHECK_NEAR(y[i], 1, 0.06);
+            CHECK(y[i] != 1 && (i == 0 || y[i] != y[0]));
+        }
+        CHECK(step == 0 || y[0] != first);
+        first = y[0];
+    }
+    CHECK_OK(graph_forward(inference.g));
+    for (int i = 0; i < 6; i++) CHECK_NEAR(((double *)inference.out->data)[i], 1, 1e-12);
+    graph_destroy(training.g);
+    graph_destroy(inference.g);
+}
+
 /* q, k and v are one tensor: three gradients meet. */
 static Tensor *build_self_attention(Graph *g, Tensor *const *in, const void *context)
 {
@@ -62,10 +94,13 @@ static void test_attention(void)
     double all[24] = {0, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0};
     inputs[3].values = all; /* with rows of all 1 */
     check_op(build_attention, "mask", inputs, 4);
+    check_op(build_attention_dropout, NULL, inputs, 3);
+    check_op(build_attention_dropout, "mask", inputs, 4);
     check_op(build_self_attention, NULL, (CheckInput[]){REAL_INPUT(2, 3, 4)}, 1);
     CheckInput large[] = {REAL_INPUT(1, 50, 64), REAL_INPUT(1, 130, 64), REAL_INPUT(1, 130, 64), MASK_INPUT(1, 50, 130)};
     check_forms(build_attention, NULL, large, 3, 5e-6);
     check_forms(build_attention, "mask", large, 4, 5e-6);
+    check_forms(build_attention_dropout, NULL, large, 3, 5e-6);
 }
 
 /* A row of all 1 attends everywhere; elsewhere what is masked has no say. */
@@ -240,5 +275,5 @@ static void test_elementwise(void)
     check_forms(build_pair_sum, "b", (CheckInput[]){REAL_INPUT(30, 64), REAL_INPUT(20, 64), REAL_INPUT(64)}, 3, 1e-6);
 }
 
-TEST_MAIN(TEST(test_linear), TEST(test_matmul), TEST(test_attention), TEST(test_attention_mask), TEST(test_norms),
+TEST_MAIN(TEST(test_linear), TEST(test_matmul), TEST(test_attention), TEST(test_attention_mask), TEST(test_attention_dropout), TEST(test_norms),
           TEST(test_activation), TEST(test_pairwise), TEST(test_pair_score), TEST(test_elementwise))
