@@ -14,7 +14,8 @@
  * (of large ones, a sample); gradients added to what is there already; the
  * same bits with and without shared memory, and without training.
  * check_forms: float32 against float64, output and gradients; and that bits
- * do not change from run to run. A failure ends the test. */
+ * do not change from run to run. check_thread_bits: nor with the number of threads.
+ * A failure ends the test. */
 #ifndef TESTS_MODELS_ENGINE_GRADIENT_CHECK_H
 #define TESTS_MODELS_ENGINE_GRADIENT_CHECK_H
 
@@ -240,6 +241,24 @@ static double check_distance(const Tensor *t, const void *data, const Tensor *u,
         norm += b * b;
     }
     return difference == 0 ? 0 : sqrt(difference / norm);
+}
+
+/* float32 by 1, 2 and 3 threads: the same bits. For ops of own loops, with
+ * inputs large enough for threads to be used. */
+static __attribute__((unused)) void check_thread_bits(CheckBuild build, const void *context, const CheckInput *inputs, int count)
+{
+    CheckMode mode = {DTYPE_F32, false, true, false};
+    CheckGraph one = check_graph(build, context, inputs, count, mode);
+    check_run(&one);
+    for (int threads = 2; threads <= 3; threads++) {
+        backend_cpu_set_threads(threads);
+        CheckGraph more = check_graph(build, context, inputs, count, mode);
+        check_run(&more);
+        backend_cpu_set_threads(1);
+        check_same_bits(&one, &more, "with more threads");
+        graph_destroy(more.g);
+    }
+    graph_destroy(one.g);
 }
 
 static void check_forms(CheckBuild build, const void *context, const CheckInput *inputs, int count, double tolerance)

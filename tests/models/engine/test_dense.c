@@ -275,5 +275,28 @@ static void test_elementwise(void)
     check_forms(build_pair_sum, "b", (CheckInput[]){REAL_INPUT(30, 64), REAL_INPUT(20, 64), REAL_INPUT(64)}, 3, 1e-6);
 }
 
+static void test_threads(void)
+{
+    CheckInput x = REAL_INPUT(701, 100), row = REAL_INPUT(100), same = REAL_INPUT(701, 100);
+    double factor = 1, epsilon = 1e-12, slope = 0;
+    Activation gelu = ACTIVATION_GELU;
+    check_thread_bits(build_layer_norm, NULL, (CheckInput[]){x, row, row}, 3);
+    check_thread_bits(build_normalize, &epsilon, (CheckInput[]){x}, 1);
+    check_thread_bits(build_softmax, &factor, (CheckInput[]){x}, 1);
+    check_thread_bits(build_activation, &gelu, (CheckInput[]){x}, 1);
+    check_thread_bits(build_sum, NULL, (CheckInput[]){x, row}, 2);
+    check_thread_bits(build_sum, NULL, (CheckInput[]){x, same}, 2);
+    check_thread_bits(build_product, NULL, (CheckInput[]){x, row}, 2);
+    check_thread_bits(build_product, NULL, (CheckInput[]){x, same}, 2);
+    check_thread_bits(build_scale, NULL, (CheckInput[]){x}, 1);
+    check_thread_bits(build_dropout, NULL, (CheckInput[]){x}, 1);
+    CheckInput columns = REAL_INPUT(20, 100), r = REAL_INPUT(60, 100), w = REAL_INPUT(1, 100), s = REAL_INPUT(1);
+    check_thread_bits(build_pair_sum, "b", (CheckInput[]){r, columns, row}, 3);
+    check_thread_bits(build_pair_score, &slope, (CheckInput[]){r, columns, row, w, s}, 5);
+    CheckInput q = REAL_INPUT(2, 60, 64), k = REAL_INPUT(2, 100, 64);
+    check_thread_bits(build_attention, NULL, (CheckInput[]){q, k, k}, 3); /* each head is one thread's */
+    check_thread_bits(build_attention_dropout, NULL, (CheckInput[]){q, k, k}, 3);
+}
+
 TEST_MAIN(TEST(test_linear), TEST(test_matmul), TEST(test_attention), TEST(test_attention_mask), TEST(test_attention_dropout), TEST(test_norms),
-          TEST(test_activation), TEST(test_pairwise), TEST(test_pair_score), TEST(test_elementwise))
+          TEST(test_activation), TEST(test_pairwise), TEST(test_pair_score), TEST(test_elementwise), TEST(test_threads))

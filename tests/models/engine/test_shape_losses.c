@@ -157,5 +157,20 @@ static void test_mmd_value(void)
     graph_destroy(c.g);
 }
 
+static void test_threads(void)
+{
+    CheckInput x = REAL_INPUT(701, 100), y = REAL_INPUT(701, 100), labels = INDEX_INPUT(100, 701);
+    int axis = 1;
+    check_thread_bits(build_concat, &axis, (CheckInput[]){x, y, x}, 3);
+    check_thread_bits(build_slice, (int64_t[]){1, 3, 90}, (CheckInput[]){x}, 1);
+    check_thread_bits(build_gather, NULL, (CheckInput[]){x, INDEX_INPUT(701, 900)}, 2);
+    check_thread_bits(build_swap_middle, NULL, (CheckInput[]){REAL_INPUT(2, 70, 60, 5)}, 1);
+    check_thread_bits(build_cross_entropy, NULL, (CheckInput[]){x, labels}, 2);
+    check_thread_bits(build_l1, NULL, (CheckInput[]){x, y}, 2);
+    check_thread_bits(build_kl, NULL, (CheckInput[]){x, y}, 2);
+    check_thread_bits(build_mean, NULL, (CheckInput[]){x}, 1);
+    check_thread_bits(build_total, NULL, (CheckInput[]){x}, 1);
+}
+
 TEST_MAIN(TEST(test_shape), TEST(test_gather_range), TEST(test_cross_entropy), TEST(test_cross_entropy_value),
-          TEST(test_losses), TEST(test_mmd_value))
+          TEST(test_losses), TEST(test_mmd_value), TEST(test_threads))
