@@ -3,6 +3,7 @@
 #define TESTS_COMMANDS_ARTIFACTS_H
 
 #include "jobs/artifact.h"
+#include "jobs/attempt.h"
 #include "tests/commands/e2e.h"
 
 #define MAX_ARTIFACTS 64
@@ -67,9 +68,23 @@ static inline void check_artifacts_whole(const char *work)
     for (int i = 0; i < all.count; i++) CHECK_OK(artifact_check(work, path_name(all.directories[i]), true));
 }
 
+/* No sanitizer spoke in a job: its exit code is not looked at where its artifact is there. */
+static inline void check_logs_clean(const char *work)
+{
+    const char *root = text("%s/runs", work);
+    if (!is_directory(root)) return;
+    for (const char *line = tree_text(root, false); *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *path = text("%s/%.*s", root, (int)strcspn(line, " "), line);
+        if (strcmp(path_name(path), LOG_NAME) != 0) continue;
+        const char *log = read_text(path);
+        if (strstr(log, "Sanitizer") != NULL || strstr(log, "runtime error:") != NULL) TEST_FAIL("%s:\n%s", path, log);
+    }
+}
+
 /* No temporary of an interrupted write anywhere below artifacts/. */
 static inline void check_no_leftovers(const char *work)
 {
+    check_logs_clean(work);
     const char *root = text("%s/artifacts", work);
     find_artifacts(work, "");
     if (!is_directory(root)) return;

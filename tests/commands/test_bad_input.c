@@ -64,7 +64,7 @@ static void check_job_failed(Result result, const Place *place, const char *stag
     int said = 0;
     for (const char *line = tree_text(runs, false); *line != '\0'; line = strchr(line, '\n') + 1) {
         const char *path = text("%s/%.*s", runs, (int)strcspn(line, " "), line);
-        if (strcmp(path_name(path), "log") != 0) continue;
+        if (strcmp(path_name(path), LOG_NAME) != 0) continue;
         const char *log = read_text(path);
         if (strstr(log, naming) == NULL) continue;
         CHECK_INT(error_lines(log), 1);
@@ -276,7 +276,7 @@ static void test_store_of_another_version(void)
     CHECK_CODE(PROGRAM("run", place.study, RULE, "--only", "shard"), 0);
     make_other_version(first_shard(&place));
     check_job_failed(PROGRAM("run", place.study, RULE), &place, "backbone", "train-00000.h5");
-    CHECK_SAYS(PROGRAM("data", "info", first_shard(&place)).err, "train-00000.h5");
+    check_refused(PROGRAM("data", "info", first_shard(&place)), 6, "train-00000.h5");
 }
 
 static void test_damaged_artifact(void)
@@ -294,6 +294,26 @@ static void test_damaged_artifact(void)
     check_artifacts_whole(place.work);
 }
 
+static void test_manifest_of_another_version(void)
+{
+    Place place = make_place("manifest", "");
+    CHECK_CODE(PROGRAM("run", place.study, RULE, "--only", "shard"), 0);
+    const char *path = text("%s/manifest.json", only_artifact(place.work, "shard"));
+    edit_file(path, "\"version\":1", "\"version\":7");
+    check_job_failed(PROGRAM("run", place.study, RULE), &place, "backbone", "manifest.json");
+    Result info = PROGRAM("data", "info", only_artifact(place.work, "shard"));
+    check_refused(info, 6, "manifest.json");
+}
+
+static void test_weights(void)
+{
+    Place place = make_place("weights", "");
+    const char *path = in_root("weights/none.safetensors");
+    check_refused(PROGRAM("run", place.study, text("segmenter.weights=%s", path)), 4, "none.safetensors");
+    write_text(path, "these are no weights at all");
+    check_job_failed(PROGRAM("run", place.study, text("segmenter.weights=%s", path)), &place, "backbone", "none.safetensors");
+}
+
 static void test_damaged_model(void)
 {
     Place place = make_place("model", "");
@@ -306,4 +326,4 @@ TEST_MAIN(TEST(test_truncated_jpeg), TEST(test_wrong_png_size), TEST(test_half_p
           TEST(test_half_json), TEST(test_unknown_category), TEST(test_unknown_unseen_name), TEST(test_root_missing),
           TEST(test_class_vectors), TEST(test_healthy_branch), TEST(test_config_keys), TEST(test_study_files),
           TEST(test_command_line), TEST(test_store_of_another_version), TEST(test_damaged_artifact),
-          TEST(test_damaged_model))
+          TEST(test_manifest_of_another_version), TEST(test_weights), TEST(test_damaged_model))
