@@ -392,6 +392,8 @@ static Status run_stage(Attempt *attempt)
     attempt->last_checkpoint = now_seconds();
     TRY(comm_agree(attempt->comm, report_begin(attempt)));
     if (attempt->leads) {
+        LOG_INFO("%s %.10s, attempt %s: step %lld of %lld %s", stage_name(attempt->spec->stage), attempt->spec->key,
+                 attempt->spec->name, (long long)attempt->step, (long long)attempt->total, attempt->stage->unit);
         attempt->progress = progress_create(stage_name(attempt->spec->stage), attempt->total, attempt->stage->unit);
         progress_set_start(attempt->progress, attempt->step);
     }
@@ -461,6 +463,8 @@ static Status run_locked(Attempt *attempt)
     }
     progress_destroy(attempt->progress);
     attempt->progress = NULL;
+    if (status == OK && attempt->leads)
+        LOG_INFO("%s %.10s: finished", stage_name(spec->stage), spec->key);
     return status_first(status, report_end(attempt, status));
 }
 

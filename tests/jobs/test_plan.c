@@ -183,5 +183,28 @@ static void test_ten_thousand_trials(void)
     end_case(&c);
 }
 
-TEST_MAIN(TEST(test_jobs_are_shared), TEST(test_keys_change_with_what_matters), TEST(test_finished_and_unneeded),
+static void test_any_failed_allocation(void)
+{
+    static const char TEXT[] = "variants: {a: {}, b: {generator.kind: gmmn}}\nsweep: {seed: [0, 1]}\n";
+    Case c = {0};
+    CHECK_OK(make_plan(&c, TEXT));
+    finish(&c, job_of(&c, 0, STAGE_EVALUATE));
+    PlanOptions options = {.work = c.directory, .lookup = test_stage, .last = STAGE_COUNT};
+    for (int64_t n = 0;; n++) {
+        Plan *plan;
+        memory_fail_after(n);
+        Status status = plan_create(c.study, &options, &plan);
+        memory_fail_after(-1);
+        bool done = status == OK;
+        if (!done) CHECK_INT(status_code(status), STATUS_NO_MEMORY);
+        if (done) CHECK_INT(plan->finished, 1);
+        status_free(status);
+        plan_destroy(plan);
+        if (done) break;
+        CHECK(n < 5000);
+    }
+    end_case(&c);
+}
+
+TEST_MAIN(TEST(test_any_failed_allocation), TEST(test_jobs_are_shared), TEST(test_keys_change_with_what_matters), TEST(test_finished_and_unneeded),
           TEST(test_fingerprint_failure_is_told), TEST(test_ten_thousand_trials))
