@@ -227,7 +227,7 @@ static Status read_work(StudyReader *reader, const Yaml *root, const Config *bas
 {
     Study *study = reader->study;
     const Yaml *work = yaml_member(root, "work");
-    if (work == NULL) {
+    if (work == NULL || study_is_overridden(reader, "work")) {
         study->work = arena_copy_string(study->arena, config_string(base, "work"));
         return study->work != NULL ? OK : study_no_memory();
     }

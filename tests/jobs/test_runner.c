@@ -342,6 +342,39 @@ static void test_sigterm_stops_with_checkpoints(void)
     clean(directory);
 }
 
+/* Shard under mpirun: stopped in the middle, gone on, and the same result. */
+static void test_ranks_stop_and_go_on(void)
+{
+    char *directory = fake_directory(), *alone = fake_directory();
+    int how;
+    RunnerSummary summary;
+    Text expected = {0}, actual = {0};
+    if (system("mpirun --version >/dev/null 2>&1") != 0) SKIP("no mpirun");
+    fake_write(alone, "study.yaml", "name: small\nconfig: {train.steps: 5, generator.steps: 5}\n");
+    CHECK_OK(run_study(alone, &summary, 2));
+    fake_write(directory, "study.yaml", "name: small\nconfig: {train.steps: 5, generator.steps: 5, run.ranks: 2}\n");
+    setenv("FAKE_STEP_MS", "700", 1);
+    pid_t runner = run_in_child(directory);
+    for (int i = 0; i < 500 && find_worker(directory) == 0; i++) usleep(10000);
+    usleep(200000);
+    kill(runner, SIGTERM);
+    CHECK_INT(waitpid(runner, &how, 0), runner);
+    unsetenv("FAKE_STEP_MS");
+    CHECK(WIFEXITED(how));
+    CHECK_INT(WEXITSTATUS(how), 75);
+    int64_t counts[STAGE_COUNT][JOB_STATE_COUNT];
+    count_states(directory, counts);
+    CHECK_INT(counts[STAGE_SHARD][STATE_INTERRUPTED], 1);
+    CHECK_OK(run_study(directory, &summary, 2));
+    read_results(alone, &expected);
+    read_results(directory, &actual);
+    CHECK_STRING(text_string(&actual), text_string(&expected));
+    text_free(&expected);
+    text_free(&actual);
+    clean(directory);
+    clean(alone);
+}
+
 int main(int argc, char **argv)
 {
     static const TestCase cases[] = {TEST(test_study_runs_once),
@@ -352,7 +385,8 @@ int main(int argc, char **argv)
                                      TEST(test_sigkill_changes_no_bit),
                                      TEST(test_sigterm_changes_no_bit),
                                      TEST(test_workers_of_a_killed_runner_are_adopted),
-                                     TEST(test_sigterm_stops_with_checkpoints)};
+                                     TEST(test_sigterm_stops_with_checkpoints),
+                                     TEST(test_ranks_stop_and_go_on)};
     if (argc == 3 && strcmp(argv[1], "attempt") == 0) {
         Status status = attempt_run(argv[2], fake_stage, "test");
         StatusCode code = status_code(status);
