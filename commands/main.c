@@ -18,13 +18,16 @@
 
 static const Command COMMANDS[] = {
     {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
+     "  KEY=VALUE         sets a config key in every trial ('zeroth config' lists them)\n"
      "  --only STAGE      run up to this stage only\n"
-     "  --keep-going      default; --fail-fast stops at the first failed job\n"},
+     "  --fail-fast       stop the rest, with checkpoints, at the first failed job\n"
+     "Ctrl-C stops every job with a checkpoint; the same command goes on from there.\n"},
     {"plan", command_plan, "STUDY.yaml [KEY=VALUE ...]", "show the jobs a study needs, and run nothing",
      "  --jobs            one line per job\n"
      "  --trials          one line per trial\n"},
     {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
-     "  --failed          failed jobs only\n"},
+     "  --failed          failed jobs only\n"
+     "  -a, --all         every job\n"},
     {"report", command_report, "STUDY.yaml", "scores per variant, mean and interval over seeds",
      "  --format table|markdown|csv|latex|json\n"
      "  --metrics A,B     keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"

@@ -52,18 +52,16 @@ int command_run(int argc, char **argv)
     CommonFlags common = {0};
     Arguments arguments;
     const char *only = NULL;
-    bool fail_fast = false, keep_going = false;
-    const Flag flags[] = {{"--only", NULL, FLAG_STRING, &only},
-                          {"--fail-fast", NULL, FLAG_SWITCH, &fail_fast},
-                          {"--keep-going", NULL, FLAG_SWITCH, &keep_going}};
+    bool fail_fast = false;
+    const Flag flags[] = {{"--only", NULL, FLAG_STRING, &only}, {"--fail-fast", NULL, FLAG_SWITCH, &fail_fast}};
     Study *study = NULL;
     Plan *plan = NULL;
     StageId last;
-    Status status = flags_parse(flags, 3, &common, argc, argv, &arguments);
+    Status status = flags_parse(flags, 2, &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
     if (status == OK) status = read_last(only, &last);
     if (status == OK) status = load_plan(&common, &arguments, last, &study, &plan);
-    if (status == OK) status = run_plan(plan, &common, fail_fast && !keep_going);
+    if (status == OK) status = run_plan(plan, &common, fail_fast);
     plan_destroy(plan);
     study_destroy(study);
     arguments_free(&arguments);
