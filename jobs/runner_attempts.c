@@ -130,6 +130,8 @@ Status runner_adopt(Runner *runner, uint32_t job)
     RunningAttempt *attempt;
     TRY(add_running(runner, job, number, &attempt));
     attempt->adopted = true;
+    /* Its process is known from its events: a stop that comes before the first look must find it. */
+    runner_note(runner, ledger_fold(runner->ledger, &attempt->record, NULL));
     runner->executor->reserve(runner->executor, planned->cores);
     runner_note(runner, ledger_set_state(runner->ledger, planned->key, STATE_RUNNING, NULL, NULL));
     display_line(runner->display, "adopt   %-9s %.10s  an earlier run left it running", stage_name(planned->stage),
