@@ -43,8 +43,8 @@ typedef struct Stage {
      * state as before the step. Collective. */
     Status (*step)(void *state, int64_t step, StageMetrics *metrics);
     /* State after the last finished step, into one file by way of storage/checkpoint.h (which is atomic). NULL: a
-     * stage that goes on from its partial output instead: it makes whole pieces in context->output, which is then
-     * one directory for all attempts of the job (runs/KEY/partial), and skips those it finds. Rank 0 only. */
+     * stage that goes on from its partial output instead: it makes whole pieces in context->output, where it
+     * finds those of its earlier attempts, and skips them. Rank 0 only. */
     Status (*save)(void *state, const char *path, int64_t next_step);
     /* Restores what save wrote and tells the next step. Collective. */
     Status (*load)(void *state, const char *path, int64_t *next_step);
