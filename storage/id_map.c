@@ -7,7 +7,7 @@
 #include "framework/memory.h"
 #include "storage/image_decode.h"
 
-enum { BLOCK = 8, PAD = 32 }; /* pixels a block; bytes around a row, so that blocks may look one pixel back */
+enum { BLOCK = 8, PAD = 32, WIDE = 32 }; /* pixels a block; bytes around a row, so that blocks may look one pixel back */
 enum { FILTER_NONE, FILTER_SUB, FILTER_UP, FILTER_AVERAGE, FILTER_PAETH, FILTER_COUNT };
 enum { MAX_SEGMENTS = 65535, TABLE_BITS = 17, TABLE_SIZE = 1 << TABLE_BITS };
 
@@ -221,50 +221,42 @@ static inline __attribute__((always_inline)) uint32_t unfilter_pixel(int filter,
     return pixel;
 }
 
-/* Inlined once for each filter. */
-static inline __attribute__((always_inline)) void pixel_run(IdMapReader *reader, int filter, const uint8_t *raw,
-                                                            const uint8_t *above, uint8_t *row, uint16_t *map, int count)
+/* The pixel to the left and its number, carried along: reading back what was just
+ * written in another width stalls for longer than a block takes. */
+typedef struct Left { uint32_t pixel; uint16_t number; } Left;
+
+static inline __attribute__((always_inline)) Left pixel_run(IdMapReader *reader, int filter, const uint8_t *raw,
+                                                            const uint8_t *above, uint8_t *row, uint16_t *map, int count,
+                                                            Left left)
 {
-    uint32_t left = load_pixel(row - 3), corner = load_pixel(above - 3), known = 0;
-    uint16_t number = 0;
+    uint32_t corner = load_pixel(above - 3);
     for (int x = 0; x < count; x++) {
         uint32_t up = load_pixel(above + 3 * x);
-        uint32_t pixel = unfilter_pixel(filter, raw + 3 * x, left, up, corner);
+        uint32_t pixel = unfilter_pixel(filter, raw + 3 * x, left.pixel, up, corner);
         store_pixel(row + 3 * x, pixel);
-        if (pixel != known) {
-            number = number_of(reader, pixel);
-            known = pixel;
+        if (pixel != left.pixel) {
+            left.number = number_of(reader, pixel);
+            left.pixel = pixel;
         }
-        map[x] = number;
-        left = pixel;
+        map[x] = left.number;
         corner = up;
     }
+    return left;
 }
 
-static void pixels_slowly(IdMapReader *reader, int filter, const uint8_t *raw, const uint8_t *above, uint8_t *row,
-                          uint16_t *map, int count)
-{
-    switch (filter) {
-    case FILTER_NONE: pixel_run(reader, FILTER_NONE, raw, above, row, map, count); break;
-    case FILTER_SUB: pixel_run(reader, FILTER_SUB, raw, above, row, map, count); break;
-    case FILTER_UP: pixel_run(reader, FILTER_UP, raw, above, row, map, count); break;
-    case FILTER_AVERAGE: pixel_run(reader, FILTER_AVERAGE, raw, above, row, map, count); break;
-    default: pixel_run(reader, FILTER_PAETH, raw, above, row, map, count); break;
-    }
-}
-
-static void copy_block(const uint8_t *above, uint8_t *row, const uint16_t *map_above, uint16_t *map)
+static Left copy_block(const uint8_t *above, uint8_t *row, const uint16_t *map_above, uint16_t *map)
 {
     memcpy(row, above, 3 * BLOCK);
     memcpy(map, map_above, BLOCK * sizeof *map);
+    return (Left){load_pixel(above + 3 * (BLOCK - 1)), map_above[BLOCK - 1]};
 }
 
-static void fill_block(uint8_t *row, uint16_t *map, uint32_t pixel, uint16_t number)
+static void fill_block(uint8_t *row, uint16_t *map, Left left)
 {
-    const uint64_t p = pixel;
+    const uint64_t p = left.pixel;
     const uint64_t pattern[3] = {p | p << 24 | p << 48, p >> 16 | p << 8 | p << 32 | p << 56, p >> 8 | p << 16 | p << 40};
     memcpy(row, pattern, sizeof pattern);
-    for (int x = 0; x < BLOCK; x++) map[x] = number;
+    for (int x = 0; x < BLOCK; x++) map[x] = left.number;
 }
 
 /* One row. `above` and `row` have a pixel of zeros before them, and `map_above`
@@ -276,9 +268,11 @@ static void fill_block(uint8_t *row, uint16_t *map, uint32_t pixel, uint16_t num
  *   average fill, where all above is the left pixel
  *   paeth   copy, where left and corner are equal (then they are again one pixel on);
  *           fill, where all above, corner included, is one pixel */
-static void unfilter_row(IdMapReader *reader, int filter, const uint8_t *raw, const uint8_t *above, uint8_t *row,
-                         const uint16_t *map_above, uint16_t *map, int width)
+static inline __attribute__((always_inline)) void unfilter_blocks(IdMapReader *reader, int filter, const uint8_t *raw,
+                                                                  const uint8_t *above, uint8_t *row,
+                                                                  const uint16_t *map_above, uint16_t *map, int width)
 {
+    Left left = {0, 0};
     int x = 0;
     for (; x + BLOCK <= width; x += BLOCK) {
         const uint8_t *residual = raw + 3 * x, *over = above + 3 * x;
@@ -287,17 +281,30 @@ static void unfilter_row(IdMapReader *reader, int filter, const uint8_t *raw, co
         if (filter == FILTER_NONE) {
             copy = blocks_equal(residual, over);
         } else if (block_is_zero(residual)) {
-            uint32_t left = load_pixel(out - 3), corner = load_pixel(over - 3);
+            uint32_t corner = load_pixel(over - 3);
             bool flat_above = filter >= FILTER_AVERAGE && blocks_equal(over, over - 3);
-            copy = filter == FILTER_UP || (filter == FILTER_PAETH && left == corner);
+            copy = filter == FILTER_UP || (filter == FILTER_PAETH && left.pixel == corner);
             fill = filter == FILTER_SUB || (filter == FILTER_PAETH && flat_above) ||
-                   (filter == FILTER_AVERAGE && flat_above && left == corner);
+                   (filter == FILTER_AVERAGE && flat_above && left.pixel == corner);
         }
-        if (copy && map_above != NULL) copy_block(over, out, map_above + x, map + x);
-        else if (fill && x > 0) fill_block(out, map + x, load_pixel(out - 3), map[x - 1]);
-        else pixels_slowly(reader, filter, residual, over, out, map + x, BLOCK);
+        if (copy && map_above != NULL) left = copy_block(over, out, map_above + x, map + x);
+        else if (fill) fill_block(out, map + x, left);
+        else left = pixel_run(reader, filter, residual, over, out, map + x, BLOCK, left);
     }
-    if (x < width) pixels_slowly(reader, filter, raw + 3 * x, above + 3 * x, row + 3 * x, map + x, width - x);
+    if (x < width) pixel_run(reader, filter, raw + 3 * x, above + 3 * x, row + 3 * x, map + x, width - x, left);
+}
+
+/* Inlined once for each filter, as the branches on it take most of the time otherwise. */
+static void unfilter_row(IdMapReader *reader, int filter, const uint8_t *raw, const uint8_t *above, uint8_t *row,
+                         const uint16_t *map_above, uint16_t *map, int width)
+{
+    switch (filter) {
+    case FILTER_NONE: unfilter_blocks(reader, FILTER_NONE, raw, above, row, map_above, map, width); break;
+    case FILTER_SUB: unfilter_blocks(reader, FILTER_SUB, raw, above, row, map_above, map, width); break;
+    case FILTER_UP: unfilter_blocks(reader, FILTER_UP, raw, above, row, map_above, map, width); break;
+    case FILTER_AVERAGE: unfilter_blocks(reader, FILTER_AVERAGE, raw, above, row, map_above, map, width); break;
+    default: unfilter_blocks(reader, FILTER_PAETH, raw, above, row, map_above, map, width); break;
+    }
 }
 
 static Status unfilter(IdMapReader *reader, const char *name, int height, int width, uint16_t *map)
@@ -351,20 +358,26 @@ static Status decode_otherwise(IdMapReader *reader, const uint8_t *data, size_t 
 
 /* ---- all ---- */
 
+static bool all_equal(const uint16_t *map, uint16_t number)
+{
+    unsigned difference = 0;
+    for (int i = 0; i < WIDE; i++) difference |= (unsigned)map[i] ^ number;
+    return difference == 0;
+}
+
 /* Pixels of each number, counted by runs. */
 static void count_areas(const uint16_t *map, size_t pixels, int64_t *areas)
 {
     size_t i = 0;
     while (i < pixels) {
-        uint16_t number = map[i];
-        size_t start = i++;
-        uint64_t four = number * 0x0001000100010001ull;
-        while (i + 8 <= pixels) {
-            uint64_t a, b;
-            memcpy(&a, map + i, 8);
-            memcpy(&b, map + i + 4, 8);
-            if (((a ^ four) | (b ^ four)) != 0) break;
-            i += 8;
+        const uint16_t number = map[i];
+        const size_t start = i++;
+        const uint64_t four = number * 0x0001000100010001ull;
+        while (i + WIDE <= pixels && all_equal(map + i, number)) i += WIDE;
+        for (uint64_t difference = 0; difference == 0 && i + 4 <= pixels;) {
+            memcpy(&difference, map + i, sizeof difference);
+            difference ^= four;
+            i += difference == 0 ? 4 : (size_t)__builtin_ctzll(difference) / 16;
         }
         while (i < pixels && map[i] == number) i++;
         areas[number] += (int64_t)(i - start);
