@@ -102,6 +102,7 @@ static inline void check_same_artifacts(const char *work_a, const char *work_b)
 {
     Artifacts a = find_artifacts(work_a, ""), b = find_artifacts(work_b, "");
     CHECK_INT(a.count, b.count);
+    CHECK(a.count > 0);
     for (int i = 0; i < a.count; i++) {
         CHECK_STRING(path_name(a.directories[i]), path_name(b.directories[i]));
         check_same_lines(a.directories[i], artifact_text(a.directories[i]), artifact_text(b.directories[i]));

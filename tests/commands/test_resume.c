@@ -32,9 +32,22 @@ static const char *undisturbed(void)
     return work;
 }
 
+/* How many logs of attempts say `part`. */
+static int count_logs(const char *work, const char *part)
+{
+    const char *runs = text("%s/runs", work);
+    int count = 0;
+    for (const char *line = tree_text(runs, false); *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *path = text("%s/%.*s", runs, (int)strcspn(line, " "), line);
+        count += strcmp(path_name(path), LOG_NAME) == 0 && strstr(read_text(path), part) != NULL;
+    }
+    return count;
+}
+
 static void check_like_undisturbed(const char *work)
 {
     check_no_leftovers(work);
+    CHECK(count_logs(work, "goes on from step") >= 1); /* else nothing was resumed, and nothing is shown here */
     check_artifacts_whole(work);
     check_same_artifacts(undisturbed(), work);
 }
@@ -212,8 +225,12 @@ static void test_exit_code_of_term(void)
     Moment moment = {work, 12};
     CHECK(wait_until(child, has_come, &moment));
     int count = descendants(child.pid, below);
+    Result second = PROGRAM("run", study_path(), "--work", work, SETTINGS);
     kill(child.pid, SIGTERM);
     CHECK_CODE(program_end(child), 75);
+    CHECK_CODE(second, 11); /* one runner at a time */
+    CHECK_SAYS(second.err, "ledger.lock");
+    CHECK(count_logs(work, "stopped by a signal after step") >= 1);
     for (int i = 0; i < count; i++) CHECK(kill(below[i], 0) != 0 && errno == ESRCH);
 }
 
