@@ -1,9 +1,9 @@
 /* activation, sum, product, scale, dropout.
  *
- * The planner may let an output share memory with an input (graph_plan.c,
- * share_in_place): out->data is in[k]->data and out->grad is in[k]->grad. Then
- * loops read and write the same places, index by index, which `omp simd`
- * allows, and there is nothing to accumulate. */
+ * An output may share memory with an input (graph_inplace.c): out->data is
+ * in[k]->data and out->grad is in[k]->grad. Then loops read and write the same
+ * places, index by index, which `omp simd` allows, and there is nothing to
+ * accumulate. */
 #include "models/engine/cpu/dropout.h"
 #include "models/engine/cpu/loops.h"
 
