@@ -256,14 +256,19 @@ static Status run_verify(int argc, char **argv)
     return run_on_paths(argc, argv, store_verify);
 }
 
-static const struct { const char *name; Status (*run)(int argc, char **argv); } ACTIONS[] = {
-    {"synth", run_synth}, {"import", run_import}, {"info", run_info}, {"verify", run_verify}};
+/* Titles are what error lines about flags begin with. */
+static struct { const char *name; char title[12]; Status (*run)(int argc, char **argv); } ACTIONS[] = {
+    {"synth", "data synth", run_synth}, {"import", "data import", run_import},
+    {"info", "data info", run_info},    {"verify", "data verify", run_verify}};
 
 int command_data(int argc, char **argv)
 {
     const size_t count = sizeof ACTIONS / sizeof ACTIONS[0];
-    for (size_t i = 0; argc > 1 && i < count; i++)
-        if (strcmp(argv[1], ACTIONS[i].name) == 0) return command_end(ACTIONS[i].run(argc - 1, argv + 1));
+    for (size_t i = 0; argc > 1 && i < count; i++) {
+        if (strcmp(argv[1], ACTIONS[i].name) != 0) continue;
+        argv[1] = ACTIONS[i].title;
+        return command_end(ACTIONS[i].run(argc - 1, argv + 1));
+    }
     if (argc < 2) return command_end(status_error(STATUS_USAGE, "data: synth, import, info or verify?"));
     return command_end(status_error(STATUS_USAGE, "data: unknown action '%s': synth, import, info or verify", argv[1]));
 }
