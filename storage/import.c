@@ -323,7 +323,7 @@ static Status list_split(const Import *import, int number, ManifestSplit *split)
     }
 }
 
-/* Temporary files of shards that a killed import left: ".SPLIT-NNNNN.h5.*.tmp". No one writes shards now. */
+/* Temporary files that a killed import left: ".SPLIT-NNNNN.h5.*.tmp", ".manifest.json.*.tmp". No one writes any now. */
 static Status remove_left_overs(const Import *import)
 {
     char **names;
@@ -332,9 +332,10 @@ static Status remove_left_overs(const Import *import)
     Status status = OK;
     for (size_t i = 0; i < count && status == OK; i++) {
         size_t length = strlen(names[i]);
-        bool of_shard = names[i][0] == '.' && length > 4 && strcmp(names[i] + length - 4, ".tmp") == 0 &&
-                        (strncmp(names[i] + 1, "train-", 6) == 0 || strncmp(names[i] + 1, "val-", 4) == 0);
-        char *path = of_shard ? path_join(import->output, names[i]) : NULL;
+        bool ours = length > 4 && strcmp(names[i] + length - 4, ".tmp") == 0 &&
+                    (strncmp(names[i], ".train-", 7) == 0 || strncmp(names[i], ".val-", 5) == 0 ||
+                     strncmp(names[i], ".manifest.json.", 15) == 0);
+        char *path = ours ? path_join(import->output, names[i]) : NULL;
         if (path != NULL) status = file_remove(path);
         memory_free(path);
     }
