@@ -82,6 +82,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     CHOICE("generator.kind", "primitive", "none|gmmn|primitive", GENERATOR, "how unseen embeddings are synthesised"),
     INTEGER("generator.steps", "2000", 0, 100000000, GENERATOR, "iterations"),
     INTEGER("generator.rows", "96", 2, 65536, GENERATOR, "real seen embeddings a step"),
+    REAL("generator.vector_norm", "0", 0, 1000000, GENERATOR, "class vectors are scaled to this length; 0: as they are"),
     INTEGER("generator.primitives", "400", 1, 100000, GENERATOR, "learned primitives N"),
     INTEGER("generator.layers", "3", 1, 24, GENERATOR, "transformer layers of the primitive generator"),
     INTEGER("generator.heads", "8", 1, 64, GENERATOR, "attention heads; divide segmenter.dim"),

@@ -158,21 +158,39 @@ static void widen_head(const GeneratorState *state, float *weight, float *bias)
     }
 }
 
+/* The store's class vectors, each at length `norm` unless that is 0. Word vectors have lengths near 1, beside which the
+ * noise of the generator's layers is large. */
+static void scale_vectors(const FeatureInfo *info, double norm, float *vectors)
+{
+    size_t dim = (size_t)info->vector_dim;
+    memcpy(vectors, info->class_vectors, (size_t)info->classes.count * dim * sizeof *vectors);
+    for (int c = 0; norm > 0 && c < info->classes.count; c++) {
+        float *row = vectors + (size_t)c * dim;
+        double sum = 0;
+        for (size_t d = 0; d < dim; d++) sum += (double)row[d] * row[d];
+        double factor = sum > 0 ? norm / sqrt(sum) : 0;
+        for (size_t d = 0; d < dim; d++) row[d] = (float)(row[d] * factor);
+    }
+}
+
 static Status create_generator(GeneratorState *state)
 {
     const FeatureInfo *info = feature_set_info(state->features);
     size_t rows = (size_t)info->classes.count + 1, dim = (size_t)info->embed_dim;
     float *weight = memory_alloc(rows * dim * sizeof *weight), *bias = memory_alloc(rows * sizeof *bias);
+    float *vectors = memory_alloc(rows * (size_t)info->vector_dim * sizeof *vectors);
     Status status = OK;
-    if (weight == NULL || bias == NULL) {
-        status = status_no_memory(rows * dim * sizeof *weight, "the classifier");
+    if (weight == NULL || bias == NULL || vectors == NULL) {
+        status = status_no_memory(rows * (dim + (size_t)info->vector_dim) * sizeof *weight, "the classifier");
     } else {
         widen_head(state, weight, bias);
-        status = generator_create(backend_cpu(), &state->config, info->class_vectors, weight, bias, state->context->seed,
+        scale_vectors(info, config_real(state->context->config, "generator.vector_norm"), vectors);
+        status = generator_create(backend_cpu(), &state->config, vectors, weight, bias, state->context->seed,
                                   &state->generator);
     }
     memory_free(weight);
     memory_free(bias);
+    memory_free(vectors);
     return status;
 }
 
