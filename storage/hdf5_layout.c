@@ -1,12 +1,17 @@
 #include "storage/hdf5_layout.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <hdf5.h>
 
+#include "framework/file_at.h"
 #include "framework/memory.h"
 
 /* HDF5 keeps global state; the serial library need not be built for threads. */
@@ -143,11 +148,13 @@ static hid_t group_properties(hid_t class)
 
 /* No locks: they fail on some network file systems, and a file that is renamed
  * into place when whole needs none. */
-static hid_t access_properties(void)
+static hid_t access_properties(bool create)
 {
     hid_t properties = H5Pcreate(H5P_FILE_ACCESS);
     if (properties < 0) return properties;
-    if (H5Pset_libver_bounds(properties, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
+    /* Its other driver wants the real path of a file that is a link, and an unnamed file in memory has none. */
+    if ((create && H5Pset_fapl_stdio(properties) < 0) ||
+        H5Pset_libver_bounds(properties, H5F_LIBVER_V18, H5F_LIBVER_V110) < 0 ||
         H5Pset_alignment(properties, 1 << 16, HDF5_HEADER_BYTES) < 0 || H5Pset_file_locking(properties, false, true) < 0) {
         H5Pclose(properties);
         return H5I_INVALID_HID;
@@ -225,12 +232,12 @@ static Status create_attribute(hid_t file, const Hdf5Attribute *attribute, const
     return status;
 }
 
-Status hdf5_layout_create(Hdf5Layout *layout, const char *temporary, const char *path)
+static Status lay_out(Hdf5Layout *layout, const char *name, const char *path)
 {
     pthread_mutex_lock(&hdf5_lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t creation = group_properties(H5P_FILE_CREATE), access = access_properties(), file = H5I_INVALID_HID;
-    if (creation >= 0 && access >= 0) file = H5Fcreate(temporary, H5F_ACC_TRUNC, creation, access);
+    hid_t creation = group_properties(H5P_FILE_CREATE), access = access_properties(true), file = H5I_INVALID_HID;
+    if (creation >= 0 && access >= 0) file = H5Fcreate(name, H5F_ACC_TRUNC, creation, access);
     Status status = file < 0 ? hdf5_error("create", "the file", path) : OK;
     for (int i = 0; status == OK && i < layout->count; i++) status = create_array(file, &layout->arrays[i], path);
     for (int i = 0; status == OK && i < layout->attribute_count; i++)
@@ -239,6 +246,38 @@ Status hdf5_layout_create(Hdf5Layout *layout, const char *temporary, const char 
     close_id(creation, H5Pclose);
     close_id(access, H5Pclose);
     pthread_mutex_unlock(&hdf5_lock);
+    return status;
+}
+
+/* What was written of `from`, to the same places of an empty file; the rest stays holes. */
+static Status copy_written(int from, int to, const char *path)
+{
+    struct stat info;
+    if (fstat(from, &info) != 0 || ftruncate(to, info.st_size) != 0) return status_errno(errno, "write", path);
+    for (off_t end, start = 0; start < info.st_size; start = end) {
+        start = lseek(from, start, SEEK_DATA);
+        if (start < 0 && errno == ENXIO) return OK; /* holes to the end */
+        end = start < 0 ? -1 : lseek(from, start, SEEK_HOLE);
+        if (end < 0) return status_errno(errno, "lay out", path);
+        TRY(file_copy_at(from, path, start, to, path, start, end - start));
+    }
+    return OK;
+}
+
+/* HDF5 1.10 crashes at exit once a write of its own has failed. So it lays out a sparse file in memory, where no disk
+ * is full, and what it wrote is copied by calls that may fail. */
+Status hdf5_layout_create(Hdf5Layout *layout, const char *temporary, const char *path)
+{
+    int memory = memfd_create("zeroth-store", MFD_CLOEXEC);
+    if (memory < 0) return status_errno(errno, "lay out", path);
+    int file = open(temporary, O_WRONLY | O_TRUNC | O_CLOEXEC);
+    Status status = file < 0 ? status_errno(errno, "open", temporary) : OK;
+    char name[40];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", memory);
+    if (status == OK) status = lay_out(layout, name, path);
+    if (status == OK) status = copy_written(memory, file, path);
+    close(memory);
+    if (file >= 0 && close(file) != 0 && status == OK) status = status_errno(errno, "write", path);
     return status;
 }
 
@@ -361,7 +400,7 @@ Status hdf5_layout_read(Hdf5Layout *layout, const char *path)
 {
     pthread_mutex_lock(&hdf5_lock);
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t access = access_properties(), file = H5I_INVALID_HID;
+    hid_t access = access_properties(false), file = H5I_INVALID_HID;
     if (access >= 0) file = H5Fopen(path, H5F_ACC_RDONLY, access);
     Walk walk = {.layout = layout, .path = path};
     if (file < 0) walk.status = hdf5_error("open", "the file", path);
