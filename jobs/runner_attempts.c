@@ -278,12 +278,18 @@ static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, cons
         fail_job(runner, attempt, attempt->record.outcome, attempt->record.message, false);
         return OK;
     }
-    /* It exited, and its events do not say why: a failure before it could write them. */
-    char message[80];
-    snprintf(message, sizeof message, "ended with exit code %d and no result", end != NULL ? end->exit_code : -1);
+    /* It exited, and its events do not say why: a failure before it could write them, or of writing them. */
+    StatusCode code = end != NULL ? code_of_exit(end->exit_code) : STATUS_CHILD;
+    char message[512], place[400];
+    snprintf(place, sizeof place, "%s/runs/%s/%04d", runner->plan->work, attempt->record.key, attempt->record.number);
+    if (code == STATUS_NO_SPACE)
+        snprintf(message, sizeof message, "%s: no space left for events and log", place);
+    else
+        snprintf(message, sizeof message, "%s: ended with exit code %d and no result", place,
+                 end != NULL ? end->exit_code : -1);
     attempt->record.state = STATE_FAILED;
     runner_note(runner, ledger_put_attempt(runner->ledger, &attempt->record));
-    fail_job(runner, attempt, status_code_name(end != NULL ? code_of_exit(end->exit_code) : STATUS_CHILD), message, false);
+    fail_job(runner, attempt, status_code_name(code), message, false);
     return OK;
 }
 
