@@ -73,6 +73,7 @@ static void test_small_disk(void)
     /* Checkpoints are the largest files; without them later stages are reached on a small disk. */
     static const struct { const char *size, *checkpoints; } DISKS[] = {
         {"40k", "run.checkpoint_seconds=0"},      {"160k", "run.checkpoint_seconds=0"},
+        {"236k", "run.checkpoint_seconds=0"},     {"244k", "run.checkpoint_seconds=0"},
         {"400k", "run.checkpoint_seconds=0"},     {"2200k", "run.checkpoint_seconds=0"},
         {"700k", "run.checkpoint_seconds=10000"}, {"1000k", "run.checkpoint_seconds=10000"},
         {"1200k", "run.checkpoint_seconds=10000"}, {"1400k", "run.checkpoint_seconds=10000"}};
