@@ -88,6 +88,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("generator.heads", "8", 1, 64, GENERATOR, "attention heads; divide segmenter.dim"),
     INTEGER("generator.ffn", "1024", 8, 16384, GENERATOR, "hidden size of the feed-forward layers and of the GMMN"),
     REAL("generator.dropout", "0.1", 0, 0.95, GENERATOR, "dropout"),
+    REAL("generator.gmmn_dropout", "0.4", 0, 0.95, GENERATOR, "dropout of the GMMN's hidden layer"),
     BOOL("generator.noise", "true", GENERATOR, "noise is added after cross-attention"),
     REAL("generator.rate", "0.0005", 0, 10, GENERATOR, "Adam's learning rate of the generator"),
     REAL("generator.classification_weight", "0.001", 0, 1000, GENERATOR, "weight of the synthetic features' cross-entropy"),
@@ -108,6 +109,8 @@ const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("classifier.unseen_choice", "5", 1, 10000, GENERATOR, "unseen classes synthesised a step, K"),
     REAL("classifier.unseen_weight", "5", 0, 1000, GENERATOR, "weight of unseen classes in its loss"),
     REAL("classifier.no_object_weight", "0.1", 0, 10, GENERATOR, "weight of no-object in its loss"),
+    CHOICE("classifier.optimizer", "adam", "adam|sgd", GENERATOR,
+           "its optimiser; sgd as in the published code: momentum 0.9, weight decay 5e-4"),
     REAL("classifier.rate", "0.001", 0, 10, GENERATOR, "Adam's learning rate of the classifier"),
 
     REAL("evaluate.score", "0.8", 0, 1, EVALUATE, "panoptic: queries under this class probability are dropped"),

@@ -80,6 +80,8 @@ static void read_loss_config(const Config *config, GeneratorConfig *c)
     c->unseen_weight = config_real(config, "classifier.unseen_weight");
     c->no_object_weight = config_real(config, "classifier.no_object_weight");
     c->classifier_rate = config_real(config, "classifier.rate");
+    if (strcmp(config_string(config, "classifier.optimizer"), "sgd") == 0)
+        c->classifier_optimizer = (OptimizerConfig){.kind = OPTIMIZER_SGD, .momentum = 0.9, .weight_decay = 5e-4};
 }
 
 static Status read_config(GeneratorState *state)
@@ -99,6 +101,7 @@ static Status read_config(GeneratorState *state)
     c->heads = (int)config_integer(config, "generator.heads");
     c->ffn = (int)config_integer(config, "generator.ffn");
     c->dropout = config_real(config, "generator.dropout");
+    c->gmmn_dropout = config_real(config, "generator.gmmn_dropout");
     c->noise = config_bool(config, "generator.noise");
     c->rate = config_real(config, "generator.rate");
     int64_t sigmas = config_list_count(config, "generator.sigmas");
