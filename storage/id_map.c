@@ -7,7 +7,8 @@
 #include "framework/memory.h"
 #include "storage/image_decode.h"
 
-enum { BLOCK = 8, PAD = 32, WIDE = 32 }; /* pixels a block; bytes around a row, so that blocks may look one pixel back */
+enum { BLOCK = 8, WIDE = 32 }; /* pixels that are looked at together: WIDE, or where these differ, BLOCK */
+enum { PAD = 32 };             /* bytes around a row, so that blocks may look one pixel back */
 enum { FILTER_NONE, FILTER_SUB, FILTER_UP, FILTER_AVERAGE, FILTER_PAETH, FILTER_COUNT };
 enum { MAX_SEGMENTS = 65535, TABLE_BITS = 17, TABLE_SIZE = 1 << TABLE_BITS };
 
@@ -182,14 +183,19 @@ static uint64_t load_64(const uint8_t *at)
     return value;
 }
 
-static bool block_is_zero(const uint8_t *at)
+/* Of `size` pixels, a multiple of 8. */
+static inline __attribute__((always_inline)) bool block_is_zero(const uint8_t *at, int size)
 {
-    return (load_64(at) | load_64(at + 8) | load_64(at + 16)) == 0;
+    uint64_t bits = 0;
+    for (int i = 0; i < 3 * size; i += 8) bits |= load_64(at + i);
+    return bits == 0;
 }
 
-static bool blocks_equal(const uint8_t *a, const uint8_t *b)
+static inline __attribute__((always_inline)) bool blocks_equal(const uint8_t *a, const uint8_t *b, int size)
 {
-    return ((load_64(a) ^ load_64(b)) | (load_64(a + 8) ^ load_64(b + 8)) | (load_64(a + 16) ^ load_64(b + 16))) == 0;
+    uint64_t bits = 0;
+    for (int i = 0; i < 3 * size; i += 8) bits |= load_64(a + i) ^ load_64(b + i);
+    return bits == 0;
 }
 
 static int paeth(int left, int up, int corner)
@@ -244,119 +250,88 @@ static inline __attribute__((always_inline)) Left pixel_run(IdMapReader *reader,
     return left;
 }
 
-static Left copy_block(const uint8_t *above, uint8_t *row, const uint16_t *map_above, uint16_t *map)
-{
-    memcpy(row, above, 3 * BLOCK);
-    memcpy(map, map_above, BLOCK * sizeof *map);
-    return (Left){load_pixel(above + 3 * (BLOCK - 1)), map_above[BLOCK - 1]};
-}
+/* One row as the loops below see it. `above` and `row` have a pixel of zeros
+ * before them, and `map_above` is NULL in the first row. */
+typedef struct Row {
+    const uint8_t *raw, *above;
+    uint8_t *row;
+    const uint16_t *map_above;
+    uint16_t *map;
+    int width;
+} Row;
 
-static void fill_block(uint8_t *row, uint16_t *map, Left left)
+static inline __attribute__((always_inline)) void fill_block(uint8_t *row, uint16_t *map, Left left, int size)
 {
     const uint64_t p = left.pixel;
     const uint64_t pattern[3] = {p | p << 24 | p << 48, p >> 16 | p << 8 | p << 32 | p << 56, p >> 8 | p << 16 | p << 40};
-    memcpy(row, pattern, sizeof pattern);
-    for (int x = 0; x < BLOCK; x++) map[x] = left.number;
+    for (int i = 0; i < size; i += 8) memcpy(row + 3 * i, pattern, sizeof pattern);
+    for (int i = 0; i < size; i++) map[i] = left.number;
 }
 
-/* One row. `above` and `row` have a pixel of zeros before them, and `map_above`
- * is NULL in the first row. A block is a copy of the one above, or a fill with
- * the pixel to its left, where that follows from the filter and a residual of
+/* `size` pixels from `x` on, where they are a copy of those above or a fill
+ * with the pixel to their left; that follows from the filter and a residual of
  * zeros:
  *   up      copy
  *   sub     fill
  *   average fill, where all above is the left pixel
  *   paeth   copy, where left and corner are equal (then they are again one pixel on);
- *           fill, where all above, corner included, is one pixel */
-static inline __attribute__((always_inline)) void unfilter_blocks(IdMapReader *reader, int filter, const uint8_t *raw,
-                                                                  const uint8_t *above, uint8_t *row,
-                                                                  const uint16_t *map_above, uint16_t *map, int width)
+ *           fill, where all above, corner included, is one pixel
+ * False, and nothing done, where they are neither. */
+static inline __attribute__((always_inline)) bool quick_block(const Row *r, int filter, int x, int size, Left *left)
+{
+    const uint8_t *residual = r->raw + 3 * x, *over = r->above + 3 * x;
+    bool copy = false, fill = false;
+    if (filter == FILTER_NONE) {
+        copy = blocks_equal(residual, over, size);
+    } else if (block_is_zero(residual, size)) {
+        uint32_t corner = load_pixel(over - 3);
+        bool flat_above = filter >= FILTER_AVERAGE && blocks_equal(over, over - 3, size);
+        copy = filter == FILTER_UP || (filter == FILTER_PAETH && left->pixel == corner);
+        fill = filter == FILTER_SUB || (filter == FILTER_PAETH && flat_above) ||
+               (filter == FILTER_AVERAGE && flat_above && left->pixel == corner);
+    }
+    if (copy && r->map_above != NULL) {
+        memcpy(r->row + 3 * x, over, 3 * (size_t)size);
+        memcpy(r->map + x, r->map_above + x, (size_t)size * sizeof *r->map);
+        *left = (Left){load_pixel(over + 3 * (size - 1)), r->map_above[x + size - 1]};
+        return true;
+    }
+    if (fill) fill_block(r->row + 3 * x, r->map + x, *left, size);
+    return fill;
+}
+
+static inline __attribute__((always_inline)) Left pixels_from(IdMapReader *reader, const Row *r, int filter, int x,
+                                                              int count, Left left)
+{
+    return pixel_run(reader, filter, r->raw + 3 * x, r->above + 3 * x, r->row + 3 * x, r->map + x, count, left);
+}
+
+static inline __attribute__((always_inline)) void unfilter_blocks(IdMapReader *reader, const Row *r, int filter)
 {
     Left left = {0, 0};
     int x = 0;
-    for (; x + BLOCK <= width; x += BLOCK) {
-        const uint8_t *residual = raw + 3 * x, *over = above + 3 * x;
-        uint8_t *out = row + 3 * x;
-        bool copy = false, fill = false;
-        if (filter == FILTER_NONE) {
-            copy = blocks_equal(residual, over);
-        } else if (block_is_zero(residual)) {
-            uint32_t corner = load_pixel(over - 3);
-            bool flat_above = filter >= FILTER_AVERAGE && blocks_equal(over, over - 3);
-            copy = filter == FILTER_UP || (filter == FILTER_PAETH && left.pixel == corner);
-            fill = filter == FILTER_SUB || (filter == FILTER_PAETH && flat_above) ||
-                   (filter == FILTER_AVERAGE && flat_above && left.pixel == corner);
+    while (x + BLOCK <= r->width) {
+        if (x + WIDE <= r->width && quick_block(r, filter, x, WIDE, &left)) {
+            x += WIDE;
+            continue;
         }
-        if (copy && map_above != NULL) left = copy_block(over, out, map_above + x, map + x);
-        else if (fill) fill_block(out, map + x, left);
-        else left = pixel_run(reader, filter, residual, over, out, map + x, BLOCK, left);
+        for (int end = x + WIDE; x < end && x + BLOCK <= r->width; x += BLOCK)
+            if (!quick_block(r, filter, x, BLOCK, &left)) left = pixels_from(reader, r, filter, x, BLOCK, left);
     }
-    if (x < width) pixel_run(reader, filter, raw + 3 * x, above + 3 * x, row + 3 * x, map + x, width - x, left);
+    if (x < r->width) pixels_from(reader, r, filter, x, r->width - x, left);
 }
 
 /* Inlined once for each filter, as the branches on it take most of the time otherwise. */
-static void unfilter_row(IdMapReader *reader, int filter, const uint8_t *raw, const uint8_t *above, uint8_t *row,
-                         const uint16_t *map_above, uint16_t *map, int width)
+static void unfilter_row(IdMapReader *reader, const Row *row, int filter)
 {
     switch (filter) {
-    case FILTER_NONE: unfilter_blocks(reader, FILTER_NONE, raw, above, row, map_above, map, width); break;
-    case FILTER_SUB: unfilter_blocks(reader, FILTER_SUB, raw, above, row, map_above, map, width); break;
-    case FILTER_UP: unfilter_blocks(reader, FILTER_UP, raw, above, row, map_above, map, width); break;
-    case FILTER_AVERAGE: unfilter_blocks(reader, FILTER_AVERAGE, raw, above, row, map_above, map, width); break;
-    default: unfilter_blocks(reader, FILTER_PAETH, raw, above, row, map_above, map, width); break;
+    case FILTER_NONE: unfilter_blocks(reader, row, FILTER_NONE); break;
+    case FILTER_SUB: unfilter_blocks(reader, row, FILTER_SUB); break;
+    case FILTER_UP: unfilter_blocks(reader, row, FILTER_UP); break;
+    case FILTER_AVERAGE: unfilter_blocks(reader, row, FILTER_AVERAGE); break;
+    default: unfilter_blocks(reader, row, FILTER_PAETH); break;
     }
 }
-
-static Status unfilter(IdMapReader *reader, const char *name, int height, int width, uint16_t *map)
-{
-    size_t stride = (size_t)width * 3, padded = stride + 2 * PAD;
-    TRY(ensure(&reader->rows, &reader->rows_capacity, 2 * padded, name));
-    memset(reader->rows, 0, 2 * padded);
-    uint8_t *above = reader->rows + PAD, *row = above + padded;
-    for (int y = 0; y < height; y++) {
-        const uint8_t *raw = reader->raw + (size_t)y * (stride + 1);
-        uint16_t *map_row = map + (size_t)y * (size_t)width;
-        if (raw[0] >= FILTER_COUNT)
-            return status_error(STATUS_INVALID, "%s: damaged PNG: row %d has no filter", name, y);
-        unfilter_row(reader, raw[0], raw + 1, above, row, y > 0 ? map_row - width : NULL, map_row, width);
-        uint8_t *swap = above;
-        above = row;
-        row = swap;
-    }
-    return OK;
-}
-
-static Status decode_plain(IdMapReader *reader, const PngFacts *facts, const char *name, int height, int width,
-                           uint16_t *map)
-{
-    size_t bytes = ((size_t)width * 3 + 1) * (size_t)height, got = 0;
-    TRY(ensure(&reader->raw, &reader->raw_capacity, bytes + PAD, name));
-    enum libdeflate_result result = libdeflate_zlib_decompress(reader->inflater, facts->packed, facts->packed_bytes,
-                                                               reader->raw, bytes, &got);
-    if (result != LIBDEFLATE_SUCCESS || got != bytes)
-        return status_error(STATUS_INVALID, "%s: damaged PNG: its pixel data can't be unpacked", name);
-    return unfilter(reader, name, height, width, map);
-}
-
-static Status decode_otherwise(IdMapReader *reader, const uint8_t *data, size_t bytes, const char *name, uint16_t *map)
-{
-    TRY(image_decode_png(data, bytes, name, &reader->image));
-    size_t pixels = (size_t)reader->image.height * (size_t)reader->image.width;
-    uint32_t known = 0;
-    uint16_t number = 0;
-    for (size_t i = 0; i < pixels; i++) {
-        const uint8_t *at = reader->image.rgb + 3 * i;
-        uint32_t pixel = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
-        if (pixel != known) {
-            number = number_of(reader, pixel);
-            known = pixel;
-        }
-        map[i] = number;
-    }
-    return OK;
-}
-
-/* ---- all ---- */
 
 static bool all_equal(const uint16_t *map, uint16_t number)
 {
@@ -384,6 +359,61 @@ static void count_areas(const uint16_t *map, size_t pixels, int64_t *areas)
     }
 }
 
+static Status unfilter(IdMapReader *reader, const char *name, int height, int width, uint16_t *map, int64_t *areas)
+{
+    size_t stride = (size_t)width * 3, padded = stride + 2 * PAD;
+    TRY(ensure(&reader->rows, &reader->rows_capacity, 2 * padded, name));
+    memset(reader->rows, 0, 2 * padded);
+    uint8_t *above = reader->rows + PAD, *row = above + padded;
+    for (int y = 0; y < height; y++) {
+        const uint8_t *raw = reader->raw + (size_t)y * (stride + 1);
+        uint16_t *map_row = map + (size_t)y * (size_t)width;
+        if (raw[0] >= FILTER_COUNT)
+            return status_error(STATUS_INVALID, "%s: damaged PNG: row %d has no filter", name, y);
+        const Row rows = {raw + 1, above, row, y > 0 ? map_row - width : NULL, map_row, width};
+        unfilter_row(reader, &rows, raw[0]);
+        count_areas(map_row, (size_t)width, areas); /* while the row is in the nearest cache */
+        uint8_t *swap = above;
+        above = row;
+        row = swap;
+    }
+    return OK;
+}
+
+static Status decode_plain(IdMapReader *reader, const PngFacts *facts, const char *name, int height, int width,
+                           uint16_t *map, int64_t *areas)
+{
+    size_t bytes = ((size_t)width * 3 + 1) * (size_t)height, got = 0;
+    TRY(ensure(&reader->raw, &reader->raw_capacity, bytes + PAD, name));
+    enum libdeflate_result result = libdeflate_zlib_decompress(reader->inflater, facts->packed, facts->packed_bytes,
+                                                               reader->raw, bytes, &got);
+    if (result != LIBDEFLATE_SUCCESS || got != bytes)
+        return status_error(STATUS_INVALID, "%s: damaged PNG: its pixel data can't be unpacked", name);
+    return unfilter(reader, name, height, width, map, areas);
+}
+
+static Status decode_otherwise(IdMapReader *reader, const uint8_t *data, size_t bytes, const char *name, uint16_t *map,
+                               int64_t *areas)
+{
+    TRY(image_decode_png(data, bytes, name, &reader->image));
+    size_t pixels = (size_t)reader->image.height * (size_t)reader->image.width;
+    uint32_t known = 0;
+    uint16_t number = 0;
+    for (size_t i = 0; i < pixels; i++) {
+        const uint8_t *at = reader->image.rgb + 3 * i;
+        uint32_t pixel = (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16;
+        if (pixel != known) {
+            number = number_of(reader, pixel);
+            known = pixel;
+        }
+        map[i] = number;
+    }
+    count_areas(map, pixels, areas);
+    return OK;
+}
+
+/* ---- all ---- */
+
 Status id_map_decode(IdMapReader *reader, const uint8_t *data, size_t bytes, const char *name, int height, int width,
                      const uint32_t *ids, int count, uint16_t *map, int64_t *areas)
 {
@@ -397,12 +427,11 @@ Status id_map_decode(IdMapReader *reader, const uint8_t *data, size_t bytes, con
     reader->unknown = 0;
     if (facts.depth != 8 || (facts.color != 2 && facts.color != 6))
         return status_error(STATUS_INVALID, "%s: not an RGB image of 8 bits a channel, as segment ids need", name);
-    if (facts.color == 2 && facts.interlace == 0) TRY(decode_plain(reader, &facts, name, height, width, map));
-    else TRY(decode_otherwise(reader, data, bytes, name, map));
+    memset(areas, 0, ((size_t)count + 1) * sizeof *areas);
+    if (facts.color == 2 && facts.interlace == 0) TRY(decode_plain(reader, &facts, name, height, width, map, areas));
+    else TRY(decode_otherwise(reader, data, bytes, name, map, areas));
     if (reader->unknown != 0)
         return status_error(STATUS_INVALID, "%s: holds segment id %u, which segments_info of its annotation lacks", name,
                             reader->unknown);
-    memset(areas, 0, ((size_t)count + 1) * sizeof *areas);
-    count_areas(map, (size_t)height * (size_t)width, areas);
     return OK;
 }

@@ -231,9 +231,11 @@ static Status make_task(const Import *import, int64_t shard, ShardTask *task)
         import_stored_size(import, image, &height, &width);
         task->plan.pixels += (int64_t)height * width;
         task->plan.name_bytes += (int64_t)strlen(image->file_name);
+        int32_t stored = 0;
         for (int32_t k = 0; k < image->segment_count; k++)
-            task->plan.segments +=
-                task->split != SPLIT_TRAIN || !import->classes.entries[segments[k].class_index].is_unseen;
+            stored += task->split != SPLIT_TRAIN || !import->classes.entries[segments[k].class_index].is_unseen;
+        task->plan.segments += stored;
+        if (stored > task->plan.image_segments) task->plan.image_segments = stored;
     }
     return OK;
 }

@@ -1,7 +1,8 @@
 /* One shard file: images of one split. Private to storage/.
  *
  *   rgb             u8  [3 P]     bulk: decoded pixels of all images, one after the other
- *   map             u16 [P]       bulk: segment of each pixel, 0 void, k the image's k-th segment
+ *   map             u8  [P]       bulk: segment of each pixel, 0 void, k the image's k-th segment;
+ *                                 u16 where an image of the shard has over 255 segments
  *   image_id        i64 [N]
  *   size            i32 [N, 4]    height, width, original height, original width
  *   pixel_offset    i64 [N + 1]   first pixel of each image
@@ -34,6 +35,7 @@ typedef struct ShardIndex {
     char *split, *unseen_rule, *import_key;
     int64_t unseen_segments;      /* of unseen classes */
     int64_t rgb_at, map_at;       /* offsets of the bulk in the file */
+    int map_bytes;                /* of one pixel: 1 or 2 */
     int64_t bytes;                /* of the file */
     char digest[HASH_HEX_SIZE];
 } ShardIndex;
@@ -56,6 +58,7 @@ typedef struct ShardPlan {
     const char *classes;     /* JSON */
     const ClassTable *table; /* of those classes */
     int64_t images, pixels, segments, name_bytes; /* segments: the most there can be */
+    int32_t image_segments;  /* the most there can be in one image */
 } ShardPlan;
 
 typedef struct ShardWriter ShardWriter;

@@ -64,7 +64,9 @@ static Status load_rest(const Hdf5Reader *reader, const char *path, ShardIndex *
     TRY(hdf5_reader_load(reader, "segment_class", HDF5_I32, 1, rows, (void **)&index->segment_class, NULL));
     TRY(hdf5_reader_load(reader, "segment_area", HDF5_I32, 1, rows, (void **)&index->segment_area, NULL));
     TRY(hdf5_reader_load(reader, "segment_crowd", HDF5_U8, 1, rows, (void **)&index->segment_crowd, NULL));
-    TRY(hdf5_reader_expect(reader, "map", HDF5_U16, 1, &any, &array));
+    array = hdf5_reader_find(reader, "map");
+    index->map_bytes = array != NULL && array->type == HDF5_U8 ? 1 : 2;
+    TRY(hdf5_reader_expect(reader, "map", index->map_bytes == 1 ? HDF5_U8 : HDF5_U16, 1, &any, &array));
     *pixels = array->shape[0];
     index->map_at = array->offset;
     const int64_t bytes = *pixels <= INT64_MAX / 3 ? 3 * *pixels : 0;
@@ -89,7 +91,7 @@ static bool images_in_range(const ShardIndex *index, int64_t rows, int64_t names
         int64_t name = index->name_offset[i + 1] - index->name_offset[i];
         good = size[0] >= 1 && size[1] >= 1 && size[0] <= IMAGE_MAX_SIDE && size[1] <= IMAGE_MAX_SIDE &&
                (int64_t)size[0] * size[1] == index->pixel_offset[i + 1] - index->pixel_offset[i] && segments >= 0 &&
-               segments <= UINT16_MAX && name >= 0 && name < 256;
+               segments <= (index->map_bytes == 1 ? UINT8_MAX : UINT16_MAX) && name >= 0 && name < 256;
     }
     return good;
 }
@@ -155,6 +157,28 @@ static Status fill_segments(const ShardIndex *index, int64_t image, Sample *samp
     return OK;
 }
 
+static Status read_checked(int fd, const char *path, void *to, size_t bytes, int64_t offset, const uint64_t checksum[2],
+                           bool *same)
+{
+    TRY(file_read_at(fd, path, to, bytes, offset));
+    Hash128 hash = hash_bytes(to, bytes);
+    *same = *same && hash.low == checksum[0] && hash.high == checksum[1];
+    return OK;
+}
+
+/* Bytes to numbers, in place: they lie in the second half of `map`. */
+static void widen_map(uint16_t *map, size_t pixels)
+{
+    enum { PIECE = 4096 };
+    uint8_t piece[PIECE];
+    const uint8_t *bytes = (const uint8_t *)map + pixels;
+    for (size_t done = 0; done < pixels; done += PIECE) {
+        size_t count = pixels - done < PIECE ? pixels - done : PIECE;
+        memcpy(piece, bytes + done, count); /* as the numbers may overwrite them */
+        for (size_t i = 0; i < count; i++) map[done + i] = piece[i];
+    }
+}
+
 Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64_t image, Sample *sample)
 {
     const int32_t *size = index->size + 4 * image;
@@ -172,10 +196,13 @@ Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64
     sample->original_height = size[2];
     sample->original_width = size[3];
     TRY(fill_segments(index, image, sample));
-    TRY(file_read_at(fd, path, sample->rgb, pixels * 3, index->rgb_at + 3 * at));
-    TRY(file_read_at(fd, path, sample->map, pixels * 2, index->map_at + 2 * at));
-    Hash128 rgb = hash_bytes(sample->rgb, pixels * 3), map = hash_bytes(sample->map, pixels * 2);
-    if (rgb.low != checksum[0] || rgb.high != checksum[1] || map.low != checksum[2] || map.high != checksum[3])
+    bool same = true;
+    const size_t map_bytes = pixels * (size_t)index->map_bytes;
+    uint8_t *map = (uint8_t *)sample->map + (pixels * sizeof *sample->map - map_bytes);
+    TRY(read_checked(fd, path, sample->rgb, pixels * 3, index->rgb_at + 3 * at, checksum, &same));
+    TRY(read_checked(fd, path, map, map_bytes, index->map_at + index->map_bytes * at, checksum + 2, &same));
+    if (index->map_bytes == 1) widen_map(sample->map, pixels);
+    if (!same)
         return status_error(STATUS_CORRUPT, "%s: checksum of image %s (id %" PRId64 ") doesn't match; import the shard anew",
                             path, sample->file_name, sample->image_id);
     return OK;

@@ -16,6 +16,8 @@ struct ShardWriter {
     bool training;
     const ClassTable *table;
     ShardIndex index;
+    uint8_t *narrow; /* one map in bytes */
+    size_t narrow_capacity;
     int64_t hinted; /* pixels whose write-back was started */
 };
 
@@ -52,7 +54,7 @@ static Status lay_out(ShardWriter *writer, const ShardPlan *plan)
     const int64_t n = plan->images, t = plan->segments, classes_bytes = (int64_t)strlen(plan->classes);
     const struct { const char *name; Hdf5Type type; int rank; int64_t shape[2]; bool bulk; } arrays[] = {
         [RGB] = {"rgb", HDF5_U8, 1, {3 * plan->pixels}, true},
-        [MAP] = {"map", HDF5_U16, 1, {plan->pixels}, true},
+        [MAP] = {"map", writer->index.map_bytes == 1 ? HDF5_U8 : HDF5_U16, 1, {plan->pixels}, true},
         [IMAGE_ID] = {"image_id", HDF5_I64, 1, {n}, false},
         [SIZE] = {"size", HDF5_I32, 2, {n, 4}, false},
         [PIXEL_OFFSET] = {"pixel_offset", HDF5_I64, 1, {n + 1}, false},
@@ -85,6 +87,7 @@ Status shard_writer_create(const char *path, const ShardPlan *plan, ShardWriter 
     writer->plan = *plan;
     writer->training = strcmp(plan->split, "train") == 0;
     writer->table = plan->table;
+    writer->index.map_bytes = plan->image_segments <= UINT8_MAX ? 1 : 2;
     writer->path = memory_copy_string(path);
     Status status = writer->path == NULL ? status_no_memory(strlen(path), path) : allocate(writer);
     if (status == OK) status = hdf5_writer_create(path, "shard", DATASET_VERSION, &writer->file);
@@ -102,8 +105,30 @@ static void start_write_back(ShardWriter *writer, int64_t pixels)
     int64_t fresh = pixels - writer->hinted;
     if (3 * fresh < HINT_BYTES) return;
     hdf5_writer_hint(writer->file, RGB, 3 * writer->hinted, 3 * fresh);
-    hdf5_writer_hint(writer->file, MAP, 2 * writer->hinted, 2 * fresh);
+    hdf5_writer_hint(writer->file, MAP, writer->index.map_bytes * writer->hinted, writer->index.map_bytes * fresh);
     writer->hinted = pixels;
+}
+
+/* The map as it is stored. */
+static Status narrow_map(ShardWriter *writer, const Sample *sample, const void **map)
+{
+    size_t pixels = (size_t)sample->height * (size_t)sample->width;
+    *map = sample->map;
+    if (writer->index.map_bytes == 2) return OK;
+    if (sample->segment_count > UINT8_MAX)
+        return status_error(STATUS_INTERNAL, "%s: %s: more segments than planned", writer->path, sample->file_name);
+    if (pixels > writer->narrow_capacity) {
+        memory_free(writer->narrow);
+        writer->narrow_capacity = 0;
+        writer->narrow = memory_alloc(pixels);
+        if (writer->narrow == NULL) return status_no_memory(pixels, writer->path);
+        writer->narrow_capacity = pixels;
+    }
+    const uint16_t *restrict from = sample->map;
+    uint8_t *restrict to = writer->narrow;
+    for (size_t i = 0; i < pixels; i++) to[i] = (uint8_t)from[i];
+    *map = to;
+    return OK;
 }
 
 static Status add_segments(ShardWriter *writer, const Sample *sample)
@@ -132,10 +157,13 @@ Status shard_writer_add(ShardWriter *writer, const Sample *sample)
     int64_t name_bytes = (int64_t)strlen(sample->file_name), name_at = index->name_offset[n];
     if (n >= writer->plan.images || at + pixels > writer->plan.pixels || name_at + name_bytes > writer->plan.name_bytes)
         return status_error(STATUS_INTERNAL, "%s: %s: more than planned", writer->path, sample->file_name);
+    const void *stored;
+    const int64_t map_bytes = index->map_bytes * pixels;
+    TRY(narrow_map(writer, sample, &stored));
     TRY(add_segments(writer, sample));
-    Hash128 rgb = hash_bytes(sample->rgb, (size_t)pixels * 3), map = hash_bytes(sample->map, (size_t)pixels * 2);
+    Hash128 rgb = hash_bytes(sample->rgb, (size_t)pixels * 3), map = hash_bytes(stored, (size_t)map_bytes);
     TRY(hdf5_writer_put(writer->file, RGB, 3 * at, sample->rgb, 3 * pixels));
-    TRY(hdf5_writer_put(writer->file, MAP, 2 * at, sample->map, 2 * pixels));
+    TRY(hdf5_writer_put(writer->file, MAP, index->map_bytes * at, stored, map_bytes));
     start_write_back(writer, at + pixels);
     index->image_id[n] = sample->image_id;
     const int32_t size[4] = {sample->height, sample->width, sample->original_height, sample->original_width};
@@ -185,6 +213,7 @@ void shard_writer_abandon(ShardWriter *writer)
     if (writer == NULL) return;
     hdf5_writer_abandon(writer->file);
     shard_index_clear(&writer->index);
+    memory_free(writer->narrow);
     memory_free(writer->path);
     memory_free(writer);
 }

@@ -174,6 +174,71 @@ static void test_long_side(void)
     end();
 }
 
+/* More segments than a byte counts: the shard's maps are then of two bytes a pixel. */
+static void test_many_segments(void)
+{
+    begin();
+    enum { SIDE = 20, PIXELS = SIDE * SIDE };
+    Image ids = {SIDE, SIDE, calloc(PIXELS, 3), PIXELS * 3};
+    JsonWriter json = {0};
+    char path[400];
+    json_begin_object(&json);
+    json_key(&json, "annotations");
+    json_begin_array(&json);
+    for (int image = 1; image <= 2; image++) {
+        json_begin_object(&json);
+        json_key(&json, "image_id");
+        json_integer(&json, image);
+        json_key(&json, "file_name");
+        json_string(&json, image == 1 ? "1.png" : "2.png");
+        json_key(&json, "segments_info");
+        json_begin_array(&json);
+        for (int k = 0; k < (image == 1 ? PIXELS : 7); k++) {
+            json_begin_object(&json);
+            json_key(&json, "id");
+            json_integer(&json, k * 100 + 1);
+            json_key(&json, "category_id");
+            json_integer(&json, 10 + k % 6);
+            json_end_object(&json);
+        }
+        json_end_array(&json);
+        json_end_object(&json);
+        for (int i = 0; i < PIXELS; i++) {
+            int id = (image == 1 ? PIXELS - 1 - i : i % 7) * 100 + 1;
+            for (int c = 0; c < 3; c++) ids.rgb[3 * i + c] = (uint8_t)(id >> (8 * c));
+        }
+        snprintf(path, sizeof path, "%s/%d.png", fixture.paths[2], image);
+        CHECK_OK(image_write_png(path, &ids));
+        snprintf(path, sizeof path, "%s/%d.png", fixture.paths[1], image); /* images may be PNGs too */
+        CHECK_OK(image_write_png(path, &ids));
+    }
+    json_end_array(&json);
+    text_append(&json.text, ",\"images\":[{\"id\":1,\"file_name\":\"1.png\",\"height\":20,\"width\":20},"
+                            "{\"id\":2,\"file_name\":\"2.png\",\"height\":20,\"width\":20}],\"categories\":");
+    json.need_comma = false;
+    fixture_categories(&fixture, &json);
+    text_append(&json.text, "}");
+    CHECK_OK(file_write(fixture.paths[0], json.text.data, json.text.length));
+    text_free(&json.text);
+    ImportOptions options = fixture_import(&fixture, output);
+    int64_t images, segments;
+    CHECK_OK(import_everything(&options, NULL));
+    CHECK_OK(dataset_verify(output, &images, &segments));
+    CHECK_INT(images, 5);
+    Dataset *dataset;
+    Sample sample = {0};
+    CHECK_OK(dataset_open(output, "train", &dataset));
+    CHECK_OK(dataset_read(dataset, 0, &sample));
+    CHECK_INT(sample.segment_count, PIXELS);
+    for (int i = 0; i < PIXELS; i++) CHECK_INT(sample.map[i], PIXELS - i);
+    CHECK_OK(dataset_read(dataset, 1, &sample));
+    for (int i = 0; i < PIXELS; i++) CHECK_INT(sample.map[i], i % 7 + 1);
+    dataset_close(dataset);
+    sample_clear(&sample);
+    image_clear(&ids);
+    end();
+}
+
 /* Finished shards are kept; a damaged, missing or outdated one is made anew, and alone. */
 static void test_run_again(void)
 {
@@ -354,7 +419,7 @@ static void test_size_limits(void)
 {
     begin();
     ImportOptions options = fixture_import(&fixture, output);
-    for (int64_t limit = 0; limit < 45000; limit += 3100) {
+    for (int64_t limit = 0; limit < 36000; limit += 2300) {
         fflush(stdout);
         pid_t child = fork();
         if (child == 0) {
@@ -374,6 +439,6 @@ static void test_size_limits(void)
     end();
 }
 
-TEST_MAIN(TEST(test_read_back), TEST(test_unseen_rules), TEST(test_long_side), TEST(test_run_again),
-          TEST(test_every_byte_counts), TEST(test_other_version), TEST(test_faults), TEST(test_kills),
-          TEST(test_size_limits))
+TEST_MAIN(TEST(test_read_back), TEST(test_unseen_rules), TEST(test_long_side), TEST(test_many_segments),
+          TEST(test_run_again), TEST(test_every_byte_counts), TEST(test_other_version), TEST(test_faults),
+          TEST(test_kills), TEST(test_size_limits))
