@@ -208,7 +208,8 @@ static int paeth(int left, int up, int corner)
     return to_up <= to_corner ? up : corner;
 }
 
-static inline __attribute__((always_inline)) uint32_t unfilter_pixel(int filter, const uint8_t *raw, uint32_t left, uint32_t up, uint32_t corner)
+static inline __attribute__((always_inline)) uint32_t unfilter_pixel(int filter, const uint8_t *raw, uint32_t left,
+                                                                     uint32_t up, uint32_t corner)
 {
     uint32_t pixel = 0;
     uint32_t residual = (uint32_t)raw[0] | (uint32_t)raw[1] << 8 | (uint32_t)raw[2] << 16;
