@@ -50,7 +50,12 @@ static const Command COMMANDS[] = {
      "    --vector-noise X, --quality Q, --min-area N\n"
      "  data info PATH ...      classes, counts and sizes of a data set, feature store or checkpoint\n"
      "  data verify PATH ...    checks every checksum and reference\n"},
-    {"predict", command_predict, "CHECKPOINT IMAGE...", "segment pictures", NULL},
+    {"predict", command_predict, "MODEL IMAGE...", "segment pictures",
+     "  MODEL             directory of an evaluate job's artifact, or its classifier.h5\n"
+     "  -o, --output DIR  where NAME.png of each image goes (predictions)\n"
+     "  --long-side N     images are scaled to this longer side; 0, the default: as they are\n"
+     "  --score X         queries under this class probability are dropped; default: as the model was evaluated\n"
+     "  --overlap X       segments that keep less of their own mask are dropped; default: likewise\n"},
     {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",
      "  --format table|json|csv\n"
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"

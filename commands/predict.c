@@ -1,11 +1,17 @@
 /* zeroth predict: segments pictures with a finished model. */
+#include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "commands/commands.h"
 #include "framework/files.h"
+#include "framework/json.h"
 #include "framework/log.h"
 #include "framework/memory.h"
+#include "framework/text.h"
+#include "jobs/artifact.h"
 #include "jobs/stages/prediction.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/metrics/picture.h"
@@ -14,7 +20,7 @@
 typedef struct Predictor {
     Segmenter *segmenter;
     Classifier classifier;
-    PanopticConfig panoptic;
+    PanopticConfig panoptic; /* NaN: as the model was evaluated */
     int64_t long_side;
     Prediction prediction;
     Image scaled;
@@ -26,6 +32,39 @@ static void predictor_clear(Predictor *p)
     classifier_clear(&p->classifier);
     prediction_clear(&p->prediction);
     image_clear(&p->scaled);
+}
+
+static Status take_threshold(const Json *config, const char *key, const char *manifest, double published, double *value)
+{
+    const char *text;
+    if (!isnan(*value)) return OK;
+    *value = published;
+    if (json_member(config, key) == NULL) return OK;
+    TRY(json_get_string(config, key, manifest, &text));
+    return parse_real(text, value) ? OK : status_error(STATUS_CORRUPT, "%s: %s is no number", manifest, key);
+}
+
+/* Thresholds that no flag gave are those the model was evaluated with, which its artifact tells; else the published. */
+static Status read_thresholds(const char *classifier_path, PanopticConfig *panoptic)
+{
+    char *path = path_beside(classifier_path, MANIFEST_NAME);
+    Json *manifest = NULL;
+    Status status = path == NULL ? status_no_memory(256, "a path") : OK;
+    if (status == OK && file_exists(path)) status = json_read_file(path, &manifest);
+    const Json *config = status == OK ? json_member(manifest, "config") : NULL;
+    if (status == OK) status = take_threshold(config, "evaluate.score", path, 0.8, &panoptic->score);
+    if (status == OK) status = take_threshold(config, "evaluate.overlap", path, 0.8, &panoptic->overlap);
+    json_destroy(manifest);
+    memory_free(path);
+    return status;
+}
+
+static Status check_match(const Predictor *p, const char *digest, const char *model)
+{
+    const SegmenterConfig *setup = segmenter_config(p->segmenter);
+    if (strcmp(digest, p->classifier.segmenter_digest) != 0 || setup->dim != p->classifier.embed_dim)
+        return status_error(STATUS_CORRUPT, "%s: its classifier belongs to another segmenter", model);
+    return OK;
 }
 
 /* `model` is the directory of an evaluate artifact, or the classifier file in it. */
@@ -44,8 +83,8 @@ static Status open_model(const char *model, Predictor *p)
                               "(zeroth report names them)", model, SEGMENTER_FILE, CLASSIFIER_FILE);
     if (status == OK) status = classifier_read(classifier_path, &p->classifier);
     if (status == OK) status = segmenter_read(segmenter_path, &p->segmenter, NULL, &digest);
-    if (status == OK && strcmp(digest, p->classifier.segmenter_digest) != 0)
-        status = status_error(STATUS_CORRUPT, "%s: its classifier belongs to another segmenter", model);
+    if (status == OK) status = check_match(p, digest, model);
+    if (status == OK) status = read_thresholds(classifier_path, &p->panoptic);
     memory_free(digest);
     memory_free(classifier_path);
     memory_free(segmenter_path);
@@ -87,11 +126,10 @@ static char *picture_path(const char *output, const char *image)
     return memory_format("%s/%.*s.png", output, length, name);
 }
 
-static Status predict_image(Predictor *p, const char *path, const char *output)
+static Status predict_image(Predictor *p, const char *path, const char *to)
 {
     Image image = {0}, picture = {0};
-    char *to = picture_path(output, path);
-    Status status = to == NULL ? status_no_memory(256, "a path") : image_read(path, &image);
+    Status status = image_read(path, &image);
     if (status == OK) status = infer(p, &image);
     if (status == OK) {
         PanopticMap map = prediction_map(&p->prediction);
@@ -109,25 +147,78 @@ static Status predict_image(Predictor *p, const char *path, const char *output)
                    (double)p->prediction.scores[i], 100.0 * (double)segment->area / ((double)image.height * image.width));
         }
     }
-    memory_free(to);
     image_clear(&image);
     image_clear(&picture);
     return status;
 }
 
+/* One picture to make. */
+typedef struct Task {
+    const char *image;
+    char *picture;
+} Task;
+
+static int by_picture(const void *a, const void *b)
+{
+    const Task *x = a, *y = b;
+    return strcmp(x->picture, y->picture);
+}
+
+static bool same_file(const char *a, const char *b)
+{
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* No picture may take the place of its image, or of another picture. `sorted` is room for the tasks. */
+static Status check_tasks(const Task *tasks, int count, Task *sorted)
+{
+    for (int i = 0; i < count; i++)
+        if (same_file(tasks[i].image, tasks[i].picture))
+            return status_error(STATUS_USAGE, "%s: its picture would replace it: give another --output", tasks[i].image);
+    memcpy(sorted, tasks, (size_t)count * sizeof *sorted);
+    qsort(sorted, (size_t)count, sizeof *sorted, by_picture);
+    for (int i = 1; i < count; i++)
+        if (by_picture(&sorted[i - 1], &sorted[i]) == 0)
+            return status_error(STATUS_USAGE, "%s and %s would both become %s: predict them apart, with another --output",
+                                sorted[i - 1].image, sorted[i].image, sorted[i].picture);
+    return OK;
+}
+
+static Status predict_tasks(Predictor *p, const char *model, char **images, int count, const char *output, Task *tasks)
+{
+    for (int i = 0; i < count; i++) {
+        tasks[i] = (Task){.image = images[i], .picture = picture_path(output, images[i])};
+        if (tasks[i].picture == NULL) return status_no_memory(256, "a path");
+    }
+    TRY(check_tasks(tasks, count, tasks + count));
+    TRY(open_model(model, p));
+    TRY(directory_create(output));
+    for (int i = 0; i < count; i++) TRY(predict_image(p, tasks[i].image, tasks[i].picture));
+    return OK;
+}
+
 static Status predict_all(Predictor *p, char **items, int count, const char *output)
 {
-    TRY(open_model(items[0], p));
-    TRY(directory_create(output));
-    for (int i = 1; i < count; i++) TRY(predict_image(p, items[i], output));
-    return OK;
+    int images = count - 1;
+    Task *tasks = memory_alloc_zero(2 * (size_t)images, sizeof *tasks);
+    if (tasks == NULL) return status_no_memory((size_t)images * sizeof *tasks, "names of pictures");
+    Status status = predict_tasks(p, items[0], items + 1, images, output, tasks);
+    for (int i = 0; i < images; i++) memory_free(tasks[i].picture);
+    memory_free(tasks);
+    return status;
+}
+
+static bool is_share(double value)
+{
+    return isnan(value) || (value >= 0 && value <= 1);
 }
 
 int command_predict(int argc, char **argv)
 {
     CommonFlags common = {0};
     const char *output = "predictions";
-    Predictor predictor = {.panoptic = {.score = 0.8, .overlap = 0.8}};
+    Predictor predictor = {.panoptic = {.score = NAN, .overlap = NAN}};
     const Flag flags[] = {{"--output", "-o", FLAG_STRING, &output},
                           {"--long-side", NULL, FLAG_INTEGER, &predictor.long_side},
                           {"--score", NULL, FLAG_REAL, &predictor.panoptic.score},
@@ -137,6 +228,8 @@ int command_predict(int argc, char **argv)
     if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, "MODEL IMAGE...");
     if (status == OK && (predictor.long_side < 0 || predictor.long_side > 16384))
         status = status_error(STATUS_USAGE, "--long-side: 0 (as it is) to 16384");
+    if (status == OK && !(is_share(predictor.panoptic.score) && is_share(predictor.panoptic.overlap)))
+        status = status_error(STATUS_USAGE, "--score and --overlap: 0 to 1");
     if (status == OK) status = predict_all(&predictor, arguments.items, arguments.count, output);
     predictor_clear(&predictor);
     arguments_free(&arguments);

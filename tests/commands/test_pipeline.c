@@ -212,6 +212,46 @@ static void test_predict(void)
     image_clear(&picture);
 }
 
+/* Thresholds are those the model was evaluated with, as its artifact says, unless flags say others. */
+static void test_predict_thresholds(void)
+{
+    const Place *p = place();
+    const char *artifact = find_artifacts(p->work, "evaluate").directories[0], *model = in_root("model");
+    const char *image = text("%s/val/000001000001.jpg", p->data), *output = text("--output=%s", in_root("thresholds"));
+    Result own = PROGRAM("predict", artifact, image, output);
+    Result same = PROGRAM("predict", artifact, image, output, "--score", "0.1", "--overlap=0.8");
+    CHECK_CODE(own, 0);
+    CHECK_STRING(own.out, same.out);
+    CHECK_CODE(PROGRAM("predict", artifact, image, output, "--score", "1.5"), 2);
+    CHECK_OK(directory_create(model));
+    CHECK(link(text("%s/classifier.h5", artifact), text("%s/classifier.h5", model)) == 0);
+    CHECK(link(text("%s/segmenter.h5", artifact), text("%s/segmenter.h5", model)) == 0);
+    CHECK_CODE(PROGRAM("predict", model, image, output), 0);
+    write_text(text("%s/artifact.json", model), "{\"config\": {\"evaluate.score\": \"high\"}}");
+    Result unreadable = PROGRAM("predict", model, image, output);
+    CHECK_CODE(unreadable, 5);
+    CHECK_SAYS(unreadable.err, "artifact.json: evaluate.score is no number");
+    CHECK_CODE(PROGRAM("predict", model, image, output, "--score=0.5"), 0);
+}
+
+/* A picture never takes the place of an image that was given, or of another picture. */
+static void test_predict_names(void)
+{
+    const Place *p = place();
+    const char *model = find_artifacts(p->work, "evaluate").directories[0], *output = in_root("names");
+    const char *image = text("%s/val/000001000001.jpg", p->data);
+    CHECK_CODE(PROGRAM("predict", model, image, "--output", output), 0);
+    const char *made = text("%s/000001000001.png", output), *before = read_text(made);
+    Result result = PROGRAM("predict", model, made, "--output", output);
+    CHECK_CODE(result, 2);
+    CHECK_SAYS(result.err, "000001000001.png: its picture would replace it");
+    result = PROGRAM("predict", model, made, image, "--output", in_root("elsewhere"));
+    CHECK_CODE(result, 2);
+    CHECK_SAYS(result.err, "would both become");
+    CHECK(!file_exists(in_root("elsewhere")));
+    CHECK_STRING(before, read_text(made));
+}
+
 static void test_data_commands(void)
 {
     const Place *p = place();
@@ -275,4 +315,5 @@ static void test_same_elsewhere(void)
 }
 
 TEST_MAIN(TEST(test_synth), TEST(test_plan), TEST(test_run), TEST(test_second_run_does_nothing), TEST(test_report),
-          TEST(test_looks), TEST(test_predict), TEST(test_data_commands), TEST(test_change), TEST(test_same_elsewhere))
+          TEST(test_looks), TEST(test_predict), TEST(test_predict_thresholds), TEST(test_predict_names),
+          TEST(test_data_commands), TEST(test_change), TEST(test_same_elsewhere))
