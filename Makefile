@@ -26,7 +26,7 @@ CFLAGS = -std=c11 -D_GNU_SOURCE -fopenmp $(WARNINGS) $(CFLAGS_$(BUILD)) $(INCLUD
 LDLIBS = $(HDF5_LIBS) $(MPICC_LIBS) $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -ldnnl -lpthread -lm
 
 FLOORS := framework storage models jobs dashboards
-LIB_SOURCES := $(shell find $(FLOORS) -name '*.c' | sort)
+LIB_SOURCES := $(shell find $(wildcard $(FLOORS)) -name '*.c' | sort)
 LIB_OBJECTS := $(LIB_SOURCES:%.c=$(OUT)/%.o)
 COMMAND_SOURCES := $(sort $(wildcard commands/*.c))
 COMMAND_OBJECTS := $(COMMAND_SOURCES:%.c=$(OUT)/%.o)
@@ -35,6 +35,13 @@ TESTS := $(TEST_SOURCES:tests/%.c=$(OUT)/tests/%)
 BENCH_SOURCES := $(shell find tests -name 'bench_*.c' | sort)
 BENCHES := $(BENCH_SOURCES:tests/%.c=$(OUT)/tests/%)
 PARITY_OBJECTS := $(patsubst %.c,$(OUT)/%.o,$(sort $(wildcard tests/models/parity_*.c)))
+
+# Plain builds say at once what only `make deps` can mend; the other targets see to it themselves.
+ifeq ($(filter-out all lib tests benches,$(MAKECMDGOALS)),)
+ifeq ($(shell pkg-config --exists $(PACKAGES) 2>/dev/null && mpicc --version >/dev/null 2>&1 && $(CC) --version >/dev/null 2>&1 && echo found),)
+$(error Libraries are missing: run "make deps" first)
+endif
+endif
 
 .PHONY: all lib tests benches deps test test-asan demo bench parity clean
 .DEFAULT_GOAL := all
