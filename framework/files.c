@@ -240,10 +240,47 @@ char *path_join(const char *directory, const char *name)
     return memory_format("%s%s%s", directory, slash ? "" : "/", name);
 }
 
+/* Whether ".." after `path` is the directory that `path` stands in: a link leads elsewhere. */
+static bool is_plain_directory(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+/* The same place without "//", "." and "DIR/..", for people to read; frees `path`, NULL without memory. */
+static char *tidy(char *path)
+{
+    char *out = path != NULL ? memory_alloc(strlen(path) + 2) : NULL;
+    if (out == NULL) {
+        memory_free(path);
+        return NULL;
+    }
+    const size_t root = path[0] == '/';
+    size_t length = root;
+    strcpy(out, root ? "/" : "");
+    for (const char *at = path; *at != '\0';) {
+        size_t bytes = strcspn(at, "/"), last = length;
+        while (last > root && out[last - 1] != '/') last--;
+        if (bytes == 2 && memcmp(at, "..", 2) == 0 && strcmp(out + last, "..") != 0 && length > root &&
+            is_plain_directory(out)) {
+            length = last > root ? last - 1 : last;
+        } else if (bytes > 0 && !(bytes == 1 && at[0] == '.')) {
+            if (length > root) out[length++] = '/';
+            memcpy(out + length, at, bytes);
+            length += bytes;
+        }
+        out[length] = '\0';
+        at += bytes + (at[bytes] == '/');
+    }
+    if (length == 0) strcpy(out, ".");
+    memory_free(path);
+    return out;
+}
+
 char *path_beside(const char *file, const char *path)
 {
     if (path[0] == '/') return memory_copy_string(path);
-    return memory_format("%.*s%s", (int)(path_name(file) - file), file, path);
+    return tidy(memory_format("%.*s%s", (int)(path_name(file) - file), file, path));
 }
 
 const char *path_name(const char *path)
@@ -254,10 +291,8 @@ const char *path_name(const char *path)
 
 char *path_absolute(const char *path)
 {
-    if (path[0] == '/') return memory_copy_string(path);
+    if (path[0] == '/') return tidy(memory_copy_string(path));
     char here[4096];
     if (getcwd(here, sizeof here) == NULL) return NULL;
-    while (strncmp(path, "./", 2) == 0) path += 2;
-    if (path[0] == '\0' || strcmp(path, ".") == 0) return memory_copy_string(here);
-    return path_join(here, path);
+    return tidy(path_join(here, path));
 }

@@ -43,10 +43,12 @@ void names_free(char **names, size_t count);
 
 /* PATH joined by '/', freed by memory_free; NULL without memory. */
 char *path_join(const char *directory, const char *name);
-/* `path` relative to the directory of `file` unless absolute. */
+/* `path` relative to the directory of `file` unless absolute. Of what is
+ * joined, "//", "." and "DIR/.." where DIR is a directory and no link are
+ * taken out; so with path_absolute. NULL without memory. */
 char *path_beside(const char *file, const char *path);
 const char *path_name(const char *path); /* last component, in `path` */
-char *path_absolute(const char *path);   /* NULL without memory */
+char *path_absolute(const char *path);
 
 /* An exclusive advisory lock (fcntl) on `path`, which then holds host, pid and
  * start time. STATUS_LOCKED names the holder. Released by file_unlock and by

@@ -373,7 +373,12 @@ static void test_paths(void)
                  {"", "b", "b", "b"},
                  {"/", "b", "/b", "/b"},
                  {"dir/study.yaml", "base.yaml", "dir/study.yaml/base.yaml", "dir/base.yaml"},
-                 {"dir/study.yaml", "/abs", "dir/study.yaml//abs", "/abs"}};
+                 {"dir/study.yaml", "/abs", "dir/study.yaml//abs", "/abs"},
+                 {"./s.yaml", ".//b/./c/", "./s.yaml/.//b/./c/", "b/c"},
+                 {"no-such/s.yaml", "../b", "no-such/s.yaml/../b", "no-such/../b"},
+                 {"../s.yaml", "../b", "../s.yaml/../b", "../../b"},
+                 {"/usr/bin/x", "../../b", "/usr/bin/x/../../b", "/b"},
+                 {"/x", "..", "/x/..", "/.."}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char *joined = path_join(cases[i].a, cases[i].b), *beside = path_beside(cases[i].a, cases[i].b);
         CHECK_STRING(joined, cases[i].joined);
@@ -381,6 +386,18 @@ static void test_paths(void)
         memory_free(joined);
         memory_free(beside);
     }
+    begin();
+    CHECK_OK(directory_create(at("real/below")));
+    CHECK(symlink("real/below", at("link")) == 0);
+    char *up = path_beside(at("real/study.yaml"), "../work"), *expected_up = memory_copy_string(at("work"));
+    char *through = path_beside(at("link/study.yaml"), "../work"), *kept = memory_copy_string(at("link/../work"));
+    CHECK_STRING(up, expected_up);
+    CHECK_STRING(through, kept);
+    memory_free(up);
+    memory_free(expected_up);
+    memory_free(through);
+    memory_free(kept);
+    end();
     CHECK_STRING(path_name("a/b.c"), "b.c");
     CHECK_STRING(path_name("b.c"), "b.c");
     CHECK_STRING(path_name("a/"), "");
