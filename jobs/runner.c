@@ -256,7 +256,7 @@ static void show(Runner *runner)
         const RunningAttempt *attempt = &runner->running[i];
         const PlanJob *planned = &runner->plan->jobs[attempt->job];
         rows[i] = (DisplayRow){.stage = stage_name(planned->stage), .key = planned->key, .unit = attempt->record.unit,
-                               .note = runner_job_note(runner, attempt->job), .step = attempt->record.step,
+                               .note = attempt->note, .step = attempt->record.step,
                                .total = attempt->record.total, .seconds = now - attempt->began};
     }
     DisplayTotals totals = {.done = runner->summary->finished, .needed = runner->summary->needed,

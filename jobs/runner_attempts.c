@@ -20,10 +20,18 @@ static Status no_path(void)
     return status_no_memory(0, "a path");
 }
 
-const char *runner_job_note(const Runner *runner, uint32_t job)
+static void write_note(const Runner *runner, uint32_t job, char *out, size_t size)
 {
     const PlanJob *planned = &runner->plan->jobs[job];
-    return runner->plan->study->trials[planned->first_trial].group;
+    const Study *study = runner->plan->study;
+    const Trial *first = &study->trials[planned->first_trial];
+    if (planned->trials > 1 && planned->trials == study->trial_count) {
+        snprintf(out, size, "all %u trials", planned->trials);
+        return;
+    }
+    int used = snprintf(out, size, "%s, seed %lld", first->group, (long long)first->seed);
+    if (planned->trials > 1 && used >= 0 && (size_t)used < size)
+        snprintf(out + used, size - (size_t)used, " and %u more", planned->trials - 1);
 }
 
 /* Starting ------------------------------------------------------------------------ */
@@ -79,6 +87,7 @@ static Status add_running(Runner *runner, uint32_t job, int number, RunningAttem
     }
     *out = &runner->running[runner->running_count++];
     **out = (RunningAttempt){.job = job, .began = runner_now()};
+    write_note(runner, job, (*out)->note, sizeof (*out)->note);
     ledger_attempt_init(&(*out)->record, runner->plan->jobs[job].key, number);
     runner->jobs[job].state = STATE_RUNNING;
     return OK;
@@ -118,7 +127,7 @@ Status runner_start(Runner *runner, uint32_t job)
     memory_free(directory);
     if (status == OK)
         display_line(runner->display, "start   %-9s %.10s  %s%s", stage_name(planned->stage), planned->key,
-                     runner_job_note(runner, job), number > 0 ? "  (goes on)" : "");
+                     runner->running[runner->running_count - 1].note, number > 0 ? "  (goes on)" : "");
     return status;
 }
 

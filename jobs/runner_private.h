@@ -18,6 +18,7 @@ typedef struct RunningAttempt {
     bool adopted;           /* of an earlier runner: no child of ours */
     int64_t id;             /* the executor's */
     double began;
+    char note[96];          /* which trials it is for, for people */
     LedgerAttempt record;
 } RunningAttempt;
 
@@ -52,8 +53,6 @@ Status runner_start(Runner *runner, uint32_t job);
 Status runner_adopt(Runner *runner, uint32_t job);
 /* The attempt at `index` of `running` has ended; `end` is NULL for an adopted one. */
 Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end);
-/* What a trial of the job is called, for people. */
-const char *runner_job_note(const Runner *runner, uint32_t job);
 
 /* In runner.c. */
 Status runner_make_ready(Runner *runner, uint32_t job);
