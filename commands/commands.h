@@ -70,6 +70,7 @@ typedef struct CommonFlags {
 /* What is left: positional arguments, and KEY=VALUE overrides of the config
  * (a lower-case dotted name before the first '='). Strings belong to argv. */
 typedef struct Arguments {
+    const char *command; /* argv[0], for messages */
     char **items;
     int count;
     char **overrides;
@@ -81,7 +82,7 @@ typedef struct Arguments {
  * a failure too. */
 Status flags_parse(const Flag *flags, int count, CommonFlags *common, int argc, char **argv, Arguments *arguments);
 void arguments_free(Arguments *arguments);
-/* STATUS_USAGE unless there are between `low` and `high` positional arguments;
+/* STATUS_USAGE that names the command, unless there are between `low` and `high` positional arguments;
  * `what` names them ("STUDY.yaml"). */
 Status arguments_expect(const Arguments *arguments, int low, int high, const char *what);
 

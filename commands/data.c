@@ -42,6 +42,8 @@ static Status read_unseen(const char *text, ImportSetup *setup)
 {
     if (text == NULL || text[0] == '\0') return OK;
     if (file_exists(text)) return unseen_names_read(text, &setup->unseen, &setup->unseen_count);
+    if (strchr(text, '/') != NULL && strchr(text, ',') == NULL)
+        return status_error(STATUS_NOT_FOUND, "data import: --unseen: %s: no such file", text);
     size_t most = 1;
     for (const char *c = text; *c != '\0'; c++) most += *c == ',';
     setup->unseen = memory_alloc_zero(most, sizeof *setup->unseen);
@@ -234,6 +236,9 @@ static Status run_synth(int argc, char **argv)
     o.quality = clamp_int(quality);
     o.min_area = clamp_int(min_area);
     if (status == OK) status = synth_write(&o);
+    if (status == OK)
+        LOG_INFO("%s: %lld training and %lld test images of %d classes, %d of them unseen", o.output,
+                 (long long)o.train_images, (long long)o.val_images, o.things + o.stuff, o.unseen_things + o.unseen_stuff);
     arguments_free(&arguments);
     return status;
 }

@@ -127,6 +127,7 @@ static bool locks_work(const char *path)
 static Status check_work(Doctor *doctor, const char *work)
 {
     line("work directory", work);
+    const bool was_there = file_exists(work);
     TRY(directory_create(work));
     struct statfs info;
     struct statvfs space;
@@ -156,6 +157,7 @@ static Status check_work(Doctor *doctor, const char *work)
     if (status == OK) line("atomic writes", "work");
     status = status_first(status, file_remove(path));
     memory_free(path);
+    if (!was_there) rmdir(work); /* a look leaves nothing behind */
     return status;
 }
 

@@ -68,7 +68,7 @@ Status flags_parse(const Flag *flags, int count, CommonFlags *common, int argc, 
                            {"--quiet", "-q", FLAG_SWITCH, &common->quiet},
                            {"--verbose", "-v", FLAG_SWITCH, &common->verbose}};
     const int shared_count = (int)(sizeof shared / sizeof shared[0]);
-    *arguments = (Arguments){0};
+    *arguments = (Arguments){.command = argv[0]};
     size_t bytes = sizeof(char *) * (size_t)(argc + 1);
     arguments->items = memory_alloc(bytes);
     arguments->overrides = memory_alloc(bytes);
@@ -99,9 +99,9 @@ void arguments_free(Arguments *arguments)
 
 Status arguments_expect(const Arguments *arguments, int low, int high, const char *what)
 {
-    if (arguments->count < low) return status_error(STATUS_USAGE, "%s is missing", what);
+    if (arguments->count < low) return status_error(STATUS_USAGE, "%s: %s is missing", arguments->command, what);
     if (arguments->count > high)
-        return status_error(STATUS_USAGE, "unexpected argument '%s'", arguments->items[high]);
+        return status_error(STATUS_USAGE, "%s: unexpected argument '%s'", arguments->command, arguments->items[high]);
     return OK;
 }
 

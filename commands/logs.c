@@ -1,4 +1,4 @@
-/* zeroth logs JOB: the log of a job's last attempt. */
+/* zeroth logs [STUDY.yaml] JOB: the log of a job's last attempt. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -24,7 +24,7 @@ static Status find_job(const char *work, const char *prefix, char key[HASH_HEX_S
     memory_free(runs);
     if (status_code(status) == STATUS_NOT_FOUND) {
         status_free(status);
-        return status_error(STATUS_NOT_FOUND, "%s: no jobs there: run a study first, or name its directory by --work", work);
+        return status_error(STATUS_NOT_FOUND, "%s: no jobs there: run a study first, or name its STUDY.yaml or --work", work);
     }
     TRY(status);
     for (size_t i = 0; i < count; i++)
@@ -108,14 +108,22 @@ int command_logs(int argc, char **argv)
     bool follow = false;
     int64_t lines = 0;
     const Flag flags[] = {{"--follow", "-f", FLAG_SWITCH, &follow}, {"--lines", "-n", FLAG_INTEGER, &lines}};
-    char key[HASH_HEX_SIZE], *path = NULL;
+    char key[HASH_HEX_SIZE], *path = NULL, *study = NULL, *of_study = NULL;
     Status status = flags_parse(flags, 2, &common, argc, argv, &arguments);
-    if (status == OK) status = arguments_expect(&arguments, 1, 1, "JOB");
+    if (status == OK) status = arguments_expect(&arguments, 1, 2, "JOB");
+    if (status == OK && arguments.count == 1 && is_study_file(arguments.items[0]))
+        status = status_error(STATUS_USAGE, "logs: JOB is missing: 'zeroth status --all %s' lists them", arguments.items[0]);
     const char *work = default_work(&common);
-    if (status == OK) status = find_job(work, arguments.items[0], key);
+    if (status == OK && arguments.count == 2) {
+        status = find_study(&common, &arguments, arguments.items[0], &study, &of_study);
+        work = of_study;
+    }
+    if (status == OK) status = find_job(work, arguments.items[arguments.count - 1], key);
     if (status == OK) status = find_log(work, key, &path);
     if (status == OK) status = show(path, work, key, lines, follow);
     memory_free(path);
+    memory_free(study);
+    memory_free(of_study);
     arguments_free(&arguments);
     return command_end(status);
 }

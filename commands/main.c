@@ -1,4 +1,5 @@
 /* The program: finds the subcommand in one table and calls it. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,12 +10,6 @@
 #define COMMON_HELP                                                          \
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
     " -q quiet, -v verbose\n"
-
-/* Commands whose files are still to come are weak: their rows stay hidden. */
-#pragma weak command_report
-#pragma weak command_score
-#pragma weak command_data
-#pragma weak command_predict
 
 static const Command COMMANDS[] = {
     {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
@@ -28,11 +23,14 @@ static const Command COMMANDS[] = {
     {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
      "  --failed          failed jobs only\n"
      "  -a, --all         every job\n"},
-    {"report", command_report, "STUDY.yaml", "scores per variant, mean and interval over seeds",
-     "  --format table|markdown|csv|latex|json\n"
-     "  --metrics A,B     keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
+    {"report", command_report, "STUDY.yaml [KEY=VALUE ...]", "scores per variant, mean and interval over seeds",
+     "  KEY=VALUE         as given to 'zeroth run': other values are other jobs\n"
+     "  -f, --format table|markdown|csv|latex|json\n"
+     "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
      "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
-    {"logs", command_logs, "JOB", "the log of a job's last attempt; JOB may be the start of its key",
+    {"logs", command_logs, "[STUDY.yaml] JOB", "the log of a job's last attempt",
+     "  JOB               its key or the start of it, as 'zeroth status --all' shows it\n"
+     "  STUDY.yaml        where that study's work directory is looked in\n"
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
@@ -45,9 +43,14 @@ static const Command COMMANDS[] = {
      "    --long-side N         images are scaled down to this longer side\n"
      "    --shard-images N      images in a shard (512)\n"
      "  data synth --output DIR                synthetic scenes in the same layout\n"
-     "    --train N, --val N, --size HxW, --seed N, --things N, --unseen-things N, --stuff N,\n"
-     "    --unseen-stuff N, --unseen-rate P, --noise X, --lighting X, --hue-spread X, --vector-dim N,\n"
-     "    --vector-noise X, --quality Q, --min-area N\n"
+     "    --train N, --val N    images (2000, 400); --size HxW their size (64x64)\n"
+     "    --things N, --unseen-things N, --stuff N, --unseen-stuff N   classes, and how many of them unseen\n"
+     "                          (16, 4, 8, 2)\n"
+     "    --unseen-rate P       training images that may show unseen classes (0.25)\n"
+     "    --noise X, --lighting X, --hue-spread X   grey levels (4), gradient (0.7), colours (0.6)\n"
+     "    --vector-dim N, --vector-noise X          class vectors: length (64), part of their own (0.1)\n"
+     "    --quality Q           of JPEG (92); --min-area N pixels, smaller remnants are void (12)\n"
+     "    --seed N              of the scenes (1)\n"
      "  data info PATH ...      classes, counts and sizes of a data set, feature store or checkpoint\n"
      "  data verify PATH ...    checks every checksum and reference\n"},
     {"predict", command_predict, "MODEL IMAGE...", "segment pictures",
@@ -61,8 +64,10 @@ static const Command COMMANDS[] = {
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
      "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
      "  --per-class       a line per class too\n"},
-    {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning", NULL},
-    {"doctor", command_doctor, "", "check this machine and work directory", NULL},
+    {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning",
+     "  KEY               only these; a word before a dot stands for all its keys: train\n"},
+    {"doctor", command_doctor, "", "check this machine and work directory",
+     "Lines that begin with '!' need attention; the exit code is 0 where there is none.\n"},
     {"attempt", command_attempt, "SPEC.json", NULL, NULL},
 };
 static const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0];
@@ -71,14 +76,14 @@ static void print_commands(FILE *out)
 {
     fprintf(out, "zeroth: ablation studies of zero-shot segmentation\n\nusage: zeroth COMMAND [ARGUMENTS]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (COMMANDS[i].summary != NULL && COMMANDS[i].run != NULL)
+        if (COMMANDS[i].summary != NULL)
             fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     fprintf(out, "\n'zeroth COMMAND --help' says more; 'zeroth --version' tells the version.\n" COMMON_HELP);
 }
 
 static void print_help(const Command *command)
 {
-    printf("usage: zeroth %s %s\n", command->name, command->usage);
+    printf("usage: zeroth %s%s%s\n", command->name, command->usage[0] != '\0' ? " " : "", command->usage);
     if (command->summary != NULL) printf("%s\n", command->summary);
     if (command->help != NULL) printf("\n%s", command->help);
     printf("\n" COMMON_HELP);
@@ -87,7 +92,7 @@ static void print_help(const Command *command)
 static const Command *find_command(const char *name)
 {
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (COMMANDS[i].run != NULL && strcmp(COMMANDS[i].name, name) == 0) return &COMMANDS[i];
+        if (strcmp(COMMANDS[i].name, name) == 0) return &COMMANDS[i];
     return NULL;
 }
 
@@ -98,7 +103,7 @@ static const char *nearest_command(const char *name)
     int best = 3;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         int distance = text_distance(name, COMMANDS[i].name);
-        if (COMMANDS[i].summary != NULL && COMMANDS[i].run != NULL && distance < best) {
+        if (COMMANDS[i].summary != NULL && distance < best) {
             best = distance;
             nearest = COMMANDS[i].name;
         }
@@ -113,13 +118,22 @@ static bool wants_help(int argc, char **argv)
     return false;
 }
 
+/* Results that could not be written are no success. */
+static int flush_output(int code)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return code;
+    int failed = command_end(status_errno(errno != 0 ? errno : EIO, "write", "standard output"));
+    return code != 0 ? code : failed;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
         print_commands(stderr);
         return status_exit_code(STATUS_USAGE);
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2)) {
         print_commands(stdout);
         return 0;
     }
@@ -127,16 +141,18 @@ int main(int argc, char **argv)
         printf("zeroth %s (%s)\n", VERSION_NUMBER, version_commit());
         return 0;
     }
-    const Command *command = find_command(argv[1]);
+    bool only_help = strcmp(argv[1], "help") == 0;
+    const char *name = argv[only_help ? 2 : 1];
+    const Command *command = find_command(name);
     if (command == NULL) {
-        const char *nearest = nearest_command(argv[1]);
-        fprintf(stderr, "zeroth: unknown command '%s'%s%s%s\n", argv[1], nearest ? ": did you mean '" : "",
+        const char *nearest = nearest_command(name);
+        fprintf(stderr, "zeroth: unknown command '%s'%s%s%s\n", name, nearest ? ": did you mean '" : "",
                 nearest ? nearest : "", nearest ? "'?" : ": see 'zeroth --help'");
         return status_exit_code(STATUS_USAGE);
     }
-    if (wants_help(argc - 1, argv + 1)) {
+    if (only_help || wants_help(argc - 1, argv + 1)) {
         print_help(command);
         return 0;
     }
-    return command->run(argc - 1, argv + 1);
+    return flush_output(command->run(argc - 1, argv + 1));
 }

@@ -139,7 +139,7 @@ static Status predict_image(Predictor *p, const char *path, const char *to)
     }
     if (status == OK) status = image_write_png(to, &picture);
     if (status == OK) {
-        printf("%s\n", to);
+        printf("%s%s\n", to, p->prediction.segment_count == 0 ? "\n  no segment is sure enough: see --score" : "");
         for (int i = 0; i < p->prediction.segment_count; i++) {
             const PanopticSegment *segment = &p->prediction.segments[i];
             const ClassEntry *entry = &p->classifier.classes.entries[segment->class_index];
@@ -225,7 +225,7 @@ int command_predict(int argc, char **argv)
                           {"--overlap", NULL, FLAG_REAL, &predictor.panoptic.overlap}};
     Arguments arguments;
     Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
-    if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, "MODEL IMAGE...");
+    if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, arguments.count == 0 ? "MODEL" : "IMAGE...");
     if (status == OK && (predictor.long_side < 0 || predictor.long_side > 16384))
         status = status_error(STATUS_USAGE, "--long-side: 0 (as it is) to 16384");
     if (status == OK && !(is_share(predictor.panoptic.score) && is_share(predictor.panoptic.overlap)))

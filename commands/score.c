@@ -146,7 +146,7 @@ done:
 
 static Status check_arguments(const Arguments *arguments, const ScoreFlags *flags)
 {
-    TRY(arguments_expect(arguments, 3, 3, "panoptic GT.json PRED.json"));
+    TRY(arguments_expect(arguments, 3, 3, "one of panoptic GT.json PRED.json"));
     if (strcmp(arguments->items[0], "panoptic") != 0)
         return status_error(STATUS_USAGE, "score: '%s' cannot be scored, only 'panoptic' can", arguments->items[0]);
     if (strcmp(flags->format, "table") != 0 && strcmp(flags->format, "json") != 0 && strcmp(flags->format, "csv") != 0)

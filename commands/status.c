@@ -41,7 +41,8 @@ static Status print_job(void *context, const LedgerJob *job)
     char spent[16] = "", age[16];
     if (listing->shown++ == 0) printf("\n");
     if (job->seconds > 0) text_duration(job->seconds, spent, sizeof spent);
-    text_duration((double)time(NULL) - job->updated, age, sizeof age);
+    double since = (double)time(NULL) - job->updated; /* whole seconds against parts of them */
+    text_duration(since > 0 ? since : 0, age, sizeof age);
     printf("%-9s  %.*s  %-11s", job->stage, KEY_SHOWN, job->key, job_state_name(job->state));
     if (job->state == STATE_RUNNING) {
         /* What the ledger says may be of a runner that is gone; the job's lock knows. */
@@ -51,7 +52,8 @@ static Status print_job(void *context, const LedgerJob *job)
         if (job->total > 0) printf("  %lld/%lld", (long long)(job->step > 0 ? job->step : 0), (long long)job->total);
         printf(live ? "  last sign %s ago" : "  no process holds it: run the study again", age);
     } else {
-        printf("  %-7s", spent);
+        bool is_last = job->attempts <= 1 && job->cause[0] == '\0';
+        printf("  %*s", is_last ? 0 : -7, spent);
     }
     if (job->attempts > 1) printf("  %lld attempts", (long long)job->attempts);
     if (job->cause[0] != '\0') printf("  %s: %s", job->cause, job->message);
@@ -62,23 +64,11 @@ static Status print_job(void *context, const LedgerJob *job)
 /* The study's name: the argument itself, or what its YAML file says. */
 static Status study_name(const Arguments *arguments, const CommonFlags *common, char **name, char **work)
 {
-    *name = NULL;
+    const char *argument = arguments->count > 0 ? arguments->items[0] : NULL;
+    if (argument != NULL && is_study_file(argument)) return find_study(common, arguments, argument, name, work);
     *work = memory_copy_string(default_work(common));
-    if (*work == NULL) return status_no_memory(0, "a path");
-    if (arguments->count == 0) return OK;
-    const char *argument = arguments->items[0];
-    size_t length = strlen(argument);
-    if (length < 5 || strcmp(argument + length - 5, ".yaml") != 0) {
-        *name = memory_copy_string(argument);
-        return *name != NULL ? OK : status_no_memory(length, "a name");
-    }
-    Study *study;
-    TRY(study_read(argument, arguments->overrides, arguments->override_count, &study));
-    memory_free(*work);
-    *name = memory_copy_string(study->name);
-    *work = memory_copy_string(plan_work_directory(common->work, study));
-    study_destroy(study);
-    return *name != NULL && *work != NULL ? OK : status_no_memory(length, "a name");
+    if (argument != NULL) *name = memory_copy_string(argument);
+    return *work != NULL && (*name != NULL || argument == NULL) ? OK : status_no_memory(0, "a name");
 }
 
 static Status print_status(const char *work, const char *study, bool failed_only, bool all)

@@ -1,5 +1,7 @@
 #include "commands/study_command.h"
 
+#include <string.h>
+
 #include "framework/files.h"
 #include "framework/memory.h"
 
@@ -19,4 +21,21 @@ Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId 
 const char *default_work(const CommonFlags *common)
 {
     return plan_work_directory(common->work, NULL);
+}
+
+bool is_study_file(const char *argument)
+{
+    size_t length = strlen(argument);
+    return length >= 5 && strcmp(argument + length - 5, ".yaml") == 0;
+}
+
+Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work)
+{
+    Study *study;
+    *name = *work = NULL;
+    TRY(study_read(path, arguments->overrides, arguments->override_count, &study));
+    *name = memory_copy_string(study->name);
+    *work = memory_copy_string(plan_work_directory(common->work, study));
+    study_destroy(study);
+    return *name != NULL && *work != NULL ? OK : status_no_memory(strlen(path), "a name");
 }

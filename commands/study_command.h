@@ -10,5 +10,10 @@
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan);
 /* The work directory of a command without a study: flag or default. */
 const char *default_work(const CommonFlags *common);
+/* Whether an argument is a study file rather than a name: it ends in .yaml. */
+bool is_study_file(const char *argument);
+/* Name and work directory (flag, study or default) of a study file; the caller
+ * frees both, after a failure too. */
+Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work);
 
 #endif

@@ -250,7 +250,7 @@ static Status open_ledger(const char *work, bool writer, Ledger **out)
         status = directory_create(work);
         if (status == OK) status = status_wrap(file_lock(lock, &ledger->lock), "another command writes this ledger");
     } else if (!file_exists(ledger->path)) {
-        status = status_error(STATUS_NOT_FOUND, "%s: no ledger there: run a study first, or name its directory by --work",
+        status = status_error(STATUS_NOT_FOUND, "%s: no ledger there: run a study first, or name its STUDY.yaml or --work",
                               work);
     }
     memory_free(lock);

@@ -30,7 +30,8 @@ static Status find_kind(const char *path, StoreKind *kind)
         memory_free(part);
         if (!named) return status_no_memory(strlen(path), "a path");
         *kind = is_dataset ? STORE_DATASET : STORE_FEATURE_PARTS;
-        return is_dataset || is_features ? OK : status_error(STATUS_INVALID, HOLDS_NOTHING, path);
+        if (is_dataset || is_features) return OK;
+        return status_error(STATUS_INVALID, HOLDS_NOTHING " ('zeroth data import' makes a data set of COCO layout)", path);
     }
     char name[32];
     int version;
@@ -90,11 +91,12 @@ static void print_dataset(const char *path, const Manifest *manifest, int64_t *c
         const ManifestSplit *split = &manifest->splits[s];
         char size[32];
         text_bytes((double)split_bytes(split), size, sizeof size);
-        fprintf(out, "  %-11s  %" PRId64 " images, %" PRId64 " segments in %" PRId64 " shards, %s\n", SPLIT_NAMES[s],
-                split->images, split->segments, split->shard_count, size);
+        fprintf(out, "  %-11s  %" PRId64 " images, %" PRId64 " segments in %" PRId64 " shard%s, %s\n", SPLIT_NAMES[s],
+                split->images, split->segments, split->shard_count, split->shard_count == 1 ? "" : "s", size);
     }
-    fprintf(out, "  classes      %d: %d seen, %d unseen\n\n", classes->count, classes->seen_count, classes->unseen_count);
-    fprintf(out, "  %-*s  %-5s  %-6s  %9s  %9s   segments\n", width, "class", "kind", "split", SPLIT_NAMES[SPLIT_TRAIN],
+    fprintf(out, "  classes      %d: %d seen, %d unseen; their segments:\n\n", classes->count, classes->seen_count,
+            classes->unseen_count);
+    fprintf(out, "  %-*s  %-5s  %-6s  %9s  %9s\n", width, "class", "kind", "split", SPLIT_NAMES[SPLIT_TRAIN],
             SPLIT_NAMES[SPLIT_VAL]);
     for (int i = 0; i < classes->count; i++) {
         print_class(classes, i, width, out);
