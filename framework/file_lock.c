@@ -70,6 +70,30 @@ Status file_lock(const char *path, FileLock **lock)
     return OK;
 }
 
+static Status look(int fd, const char *path, bool *held, char **holder)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    while (fcntl(fd, F_OFD_GETLK, &whole) != 0)
+        if (errno != EINTR) return status_errno(errno, "look at the lock of", path);
+    *held = whole.l_type != F_UNLCK;
+    if (!*held || holder == NULL) return OK;
+    Status said = held_by_other(fd, path);
+    *holder = memory_copy_string(status_message(said));
+    status_free(said);
+    return *holder != NULL ? OK : status_no_memory(strlen(path), "the holder of a lock");
+}
+
+Status file_lock_look(const char *path, bool *held, char **holder)
+{
+    *held = false;
+    if (holder != NULL) *holder = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return errno == ENOENT ? OK : status_errno(errno, "open", path);
+    Status status = look(fd, path, held, holder);
+    close(fd);
+    return status;
+}
+
 void file_unlock(FileLock *lock)
 {
     if (lock == NULL) return;

@@ -56,6 +56,11 @@ char *path_absolute(const char *path);
 typedef struct FileLock FileLock;
 Status file_lock(const char *path, FileLock **lock);
 void file_unlock(FileLock *lock);
+/* Whether anyone holds the lock, without taking it even for a moment: so a
+ * look never keeps a process from its lock, and needs no right to write.
+ * `*holder` (may be NULL) is NULL or what file_lock would say, freed by
+ * memory_free. A file that is absent is held by none. */
+Status file_lock_look(const char *path, bool *held, char **holder);
 
 /* Test hooks; also set by ZEROTH_FILES_INJECT=POINT:KIND[:COUNT] with POINT
  * open, write, sync, rename or dirsync and KIND kill, short, or nospace. The

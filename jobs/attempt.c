@@ -492,15 +492,7 @@ Status attempt_is_live(const char *work, const char *key, bool *live, char **hol
     if (holder != NULL) *holder = NULL;
     char *path = memory_format("%s/runs/%s/" LOCK_NAME, work, key);
     if (path == NULL) return status_no_memory(0, "a path");
-    FileLock *lock = NULL;
-    Status status = file_exists(path) ? file_lock(path, &lock) : OK;
-    if (status_code(status) == STATUS_LOCKED) {
-        *live = true;
-        if (holder != NULL) *holder = memory_copy_string(status_message(status));
-        status_free(status);
-        status = OK;
-    }
-    file_unlock(lock);
+    Status status = file_lock_look(path, live, holder);
     memory_free(path);
     return status;
 }

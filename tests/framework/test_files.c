@@ -470,7 +470,46 @@ static void test_lock(void)
     end();
 }
 
+/* Looks while another process takes and leaves the lock ten thousand times: it is never refused. */
+static void test_lock_look(void)
+{
+    begin();
+    bool held = true;
+    char *holder, expected[64];
+    FileLock *lock;
+    CHECK_OK(file_lock_look(at("lock"), &held, &holder));
+    CHECK(!held && holder == NULL && !file_exists(at("lock")));
+    CHECK_OK(file_lock(at("lock"), &lock));
+    CHECK_OK(file_lock_look(at("lock"), &held, NULL));
+    CHECK(held);
+    CHECK_OK(file_lock_look(at("lock"), &held, &holder));
+    snprintf(expected, sizeof expected, "process %d on ", (int)getpid());
+    CHECK(held && holder != NULL && strstr(holder, expected) != NULL);
+    memory_free(holder);
+    file_unlock(lock);
+    CHECK_OK(file_lock_look(at("lock"), &held, &holder));
+    CHECK(!held && holder == NULL);
+    fflush(NULL);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        int refused = 0;
+        for (int i = 0; i < 10000 && refused == 0; i++) {
+            Status status = file_lock(at("lock"), &lock);
+            refused += status != OK;
+            status_free(status);
+            if (status == OK) file_unlock(lock);
+        }
+        _exit(refused);
+    }
+    int result;
+    while (waitpid(child, &result, WNOHANG) == 0) CHECK_OK(file_lock_look(at("lock"), &held, NULL));
+    CHECK(WIFEXITED(result) && WEXITSTATUS(result) == 0);
+    end();
+}
+
 TEST_MAIN(TEST(test_read_write), TEST(test_permissions), TEST(test_large), TEST(test_append), TEST(test_append_torn),
           TEST(test_kill_at_every_point), TEST(test_no_space_at_every_point), TEST(test_short_write),
           TEST(test_allocation_failures), TEST(test_inject), TEST(test_inject_from_environment), TEST(as_child),
-          TEST(test_temporary), TEST(test_directories), TEST(test_directory_commit), TEST(test_paths), TEST(test_lock))
+          TEST(test_temporary), TEST(test_directories), TEST(test_directory_commit), TEST(test_paths), TEST(test_lock),
+          TEST(test_lock_look))
