@@ -157,6 +157,26 @@ static void test_what_may_not_enter(void)
     end();
 }
 
+/* Readers take a map's numbers for places of segments, so one that is none never reaches them. */
+static void test_wrong_map(void)
+{
+    begin();
+    FeatureInfo info = make_info();
+    FeatureWriter *writer;
+    FeatureStore *store;
+    FeatureImage image = make_image(2), found;
+    image.map[5] = 3;
+    CHECK_OK(feature_writer_create(path, &info, &writer));
+    CHECK_OK(feature_writer_add_image(writer, &image));
+    CHECK_OK(feature_writer_finish(writer));
+    feature_image_clear(&image);
+    CHECK_OK(feature_store_open(path, &store));
+    CHECK_FAILS(feature_store_image(store, 0, &found), STATUS_CORRUPT, "2.jpg: its map holds 3, of 2 segments");
+    feature_store_close(store);
+    CHECK_FAILS(feature_store_verify(path), STATUS_CORRUPT, "its map holds 3");
+    end();
+}
+
 static void test_any_damage_is_found(void)
 {
     begin();
@@ -222,5 +242,5 @@ static void test_faults_and_kills(void)
     end();
 }
 
-TEST_MAIN(TEST(test_round_trip), TEST(test_what_may_not_enter), TEST(test_any_damage_is_found),
+TEST_MAIN(TEST(test_round_trip), TEST(test_what_may_not_enter), TEST(test_wrong_map), TEST(test_any_damage_is_found),
           TEST(test_faults_and_kills))
