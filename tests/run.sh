@@ -30,7 +30,7 @@ one() {
 export -f one
 
 programs=$(find tests -name 'test_*.c' | sort | sed "s|^tests/\(.*\)\.c$|$out/tests/\1|")
-for name in "$@"; do programs=$(grep -- "$name" <<<"$programs"); done
+[ $# -eq 0 ] || programs=$(grep -F -- "$(printf '%s\n' "$@")" <<<"$programs")
 for program in $programs; do rm -f "$program.result"; done
 xargs -P 2 -I{} bash -c 'one {}' <<<"$programs"
 cat $(sed 's/$/.result/' <<<"$programs") 2>/dev/null | awk '
