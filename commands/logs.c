@@ -31,7 +31,8 @@ static Status find_job(const char *work, const char *prefix, char key[HASH_HEX_S
         if (strncmp(names[i], prefix, strlen(prefix)) == 0 && strlen(names[i]) < HASH_HEX_SIZE && found++ == 0)
             strcpy(key, names[i]);
     names_free(names, count);
-    if (found == 0) return status_error(STATUS_NOT_FOUND, "no job's key begins with '%s' in %s: see zeroth status --all", prefix, work);
+    if (found == 0) return status_error(STATUS_NOT_FOUND, "no job's key begins with '%s' in %s: see 'zeroth status --all'",
+                                          prefix, work);
     if (found > 1) return status_error(STATUS_USAGE, "'%s' begins the keys of %zu jobs: give more digits", prefix, found);
     return OK;
 }

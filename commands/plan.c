@@ -39,10 +39,10 @@ static void print_stages(const Plan *plan)
             printf("%-10s %8zu %8zu %8zu\n", stage_name((StageId)stage), plan->stage_count[stage],
                    plan->stage_needed[stage], plan->study->trial_count);
     for (size_t i = 0; i < plan->count; i++) unneeded += plan->jobs[i].need == JOB_UNNEEDED;
-    printf("\n%s: %zu trials", plan->study->name, plan->study->trial_count);
+    printf("\n%s: %zu trial%s", plan->study->name, plan->study->trial_count, plural(plan->study->trial_count));
     if (plan->study->duplicates > 0) printf(" (%zu equal ones left out)", plan->study->duplicates);
     if (plan->study->excluded > 0) printf(" (%zu excluded)", plan->study->excluded);
-    printf(", %zu jobs: %zu finished, %zu to do", plan->count, plan->finished, plan->needed);
+    printf(", %zu job%s: %zu finished, %zu to do", plan->count, plural(plan->count), plan->finished, plan->needed);
     if (unneeded > 0) printf(", %zu no longer needed", unneeded);
     printf("; work directory %s\n", plan->work);
 }

@@ -18,8 +18,9 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
 {
     char spent[16];
     text_duration(summary->seconds, spent, sizeof spent);
-    fprintf(stderr, "%s: %zu trials, %zu jobs: %zu run in %s, %zu were finished before", plan->study->name,
-            plan->study->trial_count, plan->count, summary->finished, spent, plan->finished);
+    fprintf(stderr, "%s: %zu trial%s, %zu job%s: %zu run in %s, %zu finished before", plan->study->name,
+            plan->study->trial_count, plural(plan->study->trial_count), plan->count, plural(plan->count),
+            summary->finished, spent, plan->finished);
     if (summary->failed > 0) fprintf(stderr, ", %zu failed", summary->failed);
     if (summary->blocked > 0) fprintf(stderr, ", %zu blocked by them", summary->blocked);
     fprintf(stderr, "\n");
@@ -35,8 +36,9 @@ static Status run_plan(const Plan *plan, const CommonFlags *common, bool fail_fa
     if (status == OK) status = executor_local_create(NULL, (int)cores, &executor);
     if (status == OK) {
         if (!common->quiet)
-            fprintf(stderr, "%s: %zu trials, %zu jobs, %zu of them to do, in %s\n", plan->study->name,
-                    plan->study->trial_count, plan->count, plan->needed, plan->work);
+            fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name,
+                    plan->study->trial_count, plural(plan->study->trial_count), plan->count,
+                    plural(plan->count), plan->needed, plan->work);
         RunnerOptions options = {.code = version_commit(), .fail_fast = fail_fast, .quiet = common->quiet};
         RunnerSummary summary;
         status = runner_run(plan, ledger, executor, &options, &summary);

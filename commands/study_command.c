@@ -39,3 +39,8 @@ Status find_study(const CommonFlags *common, const Arguments *arguments, const c
     study_destroy(study);
     return *name != NULL && *work != NULL ? OK : status_no_memory(strlen(path), "a name");
 }
+
+const char *plural(size_t count)
+{
+    return count == 1 ? "" : "s";
+}

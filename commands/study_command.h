@@ -16,4 +16,7 @@ bool is_study_file(const char *argument);
  * frees both, after a failure too. */
 Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work);
 
+/* The end of a noun that is counted. */
+const char *plural(size_t count);
+
 #endif
