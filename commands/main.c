@@ -56,7 +56,7 @@ static const Command COMMANDS[] = {
     {"predict", command_predict, "MODEL IMAGE...", "segment pictures",
      "  MODEL             directory of an evaluate job's artifact, or its classifier.h5\n"
      "  -o, --output DIR  where NAME.png of each image goes (predictions)\n"
-     "  --long-side N     images are scaled to this longer side; 0, the default: as they are\n"
+     "  --long-side N     images are scaled to this longer side, 0: not; default: as the model was evaluated\n"
      "  --score X         queries under this class probability are dropped; default: as the model was evaluated\n"
      "  --overlap X       segments that keep less of their own mask are dropped; default: likewise\n"},
     {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",

@@ -17,11 +17,13 @@
 #include "models/metrics/picture.h"
 #include "models/segmenter/augment.h"
 
+#define AS_EVALUATED (-1)
+
 typedef struct Predictor {
     Segmenter *segmenter;
     Classifier classifier;
     PanopticConfig panoptic; /* NaN: as the model was evaluated */
-    int64_t long_side;
+    int64_t long_side; /* 0: images as they are */
     Prediction prediction;
     Image scaled;
 } Predictor;
@@ -34,26 +36,31 @@ static void predictor_clear(Predictor *p)
     image_clear(&p->scaled);
 }
 
-static Status take_threshold(const Json *config, const char *key, const char *manifest, double published, double *value)
+static Status take_setting(const Json *config, const char *key, const char *manifest, double fallback, double *value)
 {
     const char *text;
     if (!isnan(*value)) return OK;
-    *value = published;
+    *value = fallback;
     if (json_member(config, key) == NULL) return OK;
     TRY(json_get_string(config, key, manifest, &text));
     return parse_real(text, value) ? OK : status_error(STATUS_CORRUPT, "%s: %s is no number", manifest, key);
 }
 
-/* Thresholds that no flag gave are those the model was evaluated with, which its artifact tells; else the published. */
-static Status read_thresholds(const char *classifier_path, PanopticConfig *panoptic)
+/* What no flag gave is as the model was evaluated, which its artifact tells; else thresholds are the published ones,
+ * and images are taken as they are. Test images came at data.long_side, or smaller at extract.long_side. */
+static Status read_settings(const char *classifier_path, Predictor *p)
 {
+    double extracted = NAN, stored = NAN;
     char *path = path_beside(classifier_path, MANIFEST_NAME);
     Json *manifest = NULL;
     Status status = path == NULL ? status_no_memory(256, "a path") : OK;
     if (status == OK && file_exists(path)) status = json_read_file(path, &manifest);
     const Json *config = status == OK ? json_member(manifest, "config") : NULL;
-    if (status == OK) status = take_threshold(config, "evaluate.score", path, 0.8, &panoptic->score);
-    if (status == OK) status = take_threshold(config, "evaluate.overlap", path, 0.8, &panoptic->overlap);
+    if (status == OK) status = take_setting(config, "evaluate.score", path, 0.8, &p->panoptic.score);
+    if (status == OK) status = take_setting(config, "evaluate.overlap", path, 0.8, &p->panoptic.overlap);
+    if (status == OK) status = take_setting(config, "extract.long_side", path, 0, &extracted);
+    if (status == OK) status = take_setting(config, "data.long_side", path, 0, &stored);
+    if (status == OK && p->long_side < 0) p->long_side = (int64_t)(extracted > 0 ? extracted : stored);
     json_destroy(manifest);
     memory_free(path);
     return status;
@@ -84,7 +91,7 @@ static Status open_model(const char *model, Predictor *p)
     if (status == OK) status = classifier_read(classifier_path, &p->classifier);
     if (status == OK) status = segmenter_read(segmenter_path, &p->segmenter, NULL, &digest);
     if (status == OK) status = check_match(p, digest, model);
-    if (status == OK) status = read_thresholds(classifier_path, &p->panoptic);
+    if (status == OK) status = read_settings(classifier_path, p);
     memory_free(digest);
     memory_free(classifier_path);
     memory_free(segmenter_path);
@@ -218,7 +225,7 @@ int command_predict(int argc, char **argv)
 {
     CommonFlags common = {0};
     const char *output = "predictions";
-    Predictor predictor = {.panoptic = {.score = NAN, .overlap = NAN}};
+    Predictor predictor = {.panoptic = {.score = NAN, .overlap = NAN}, .long_side = AS_EVALUATED};
     const Flag flags[] = {{"--output", "-o", FLAG_STRING, &output},
                           {"--long-side", NULL, FLAG_INTEGER, &predictor.long_side},
                           {"--score", NULL, FLAG_REAL, &predictor.panoptic.score},
@@ -226,7 +233,7 @@ int command_predict(int argc, char **argv)
     Arguments arguments;
     Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, arguments.count == 0 ? "MODEL" : "IMAGE...");
-    if (status == OK && (predictor.long_side < 0 || predictor.long_side > 16384))
+    if (status == OK && (predictor.long_side < AS_EVALUATED || predictor.long_side > 16384))
         status = status_error(STATUS_USAGE, "--long-side: 0 (as it is) to 16384");
     if (status == OK && !(is_share(predictor.panoptic.score) && is_share(predictor.panoptic.overlap)))
         status = status_error(STATUS_USAGE, "--score and --overlap: 0 to 1");

@@ -35,7 +35,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     STRING("data.unseen_file", "", SHARD, "file with one unseen class name a line; instead of data.unseen"),
     CHOICE("data.unseen_rule", "drop", "drop|ignore", SHARD,
            "training images with an unseen class: drop the image, or keep it with unseen pixels void"),
-    INTEGER("data.long_side", "0", 0, 16384, SHARD, "images are scaled down to this longer side; 0: kept"),
+    INTEGER("data.long_side", "0", 0, 16384, SHARD | EVALUATE, "images are scaled down to this longer side; 0: kept"),
     INTEGER("data.shard_images", "512", 1, 1000000, SHARD, "images in one shard file"),
     STRING("data.class_vectors", "", EXTRACT, "text or CSV file with a semantic vector per class"),
 
@@ -77,7 +77,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
 
     BOOL("extract.mirror", "false", EXTRACT, "training images are read a second time, mirrored"),
     INTEGER("extract.pictures", "12", 0, 100000, EXTRACT, "test images kept for side-by-side pictures"),
-    INTEGER("extract.long_side", "0", 0, 16384, EXTRACT, "test images are scaled to this longer side; 0: as stored"),
+    INTEGER("extract.long_side", "0", 0, 16384, EXTRACT | EVALUATE, "test images are scaled to this longer side; 0: as stored"),
 
     CHOICE("generator.kind", "primitive", "none|gmmn|primitive", GENERATOR, "how unseen embeddings are synthesised"),
     INTEGER("generator.steps", "2000", 0, 100000000, GENERATOR, "iterations"),
@@ -119,7 +119,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
 
     STRING("work", "", RUNNER, "directory of ledger, runs and artifacts; empty: zeroth-work in the current directory"),
     INTEGER("run.cores", "0", 0, 4096, RUNNER, "cores the local executor may use; 0: all of this machine"),
-    INTEGER("run.threads", "1", 1, 256, RUNNER, "threads of one job"),
+    INTEGER("run.threads", "1", 1, 256, RUNNER, "threads of one job; another number may change the last bits of results"),
     INTEGER("run.ranks", "1", 1, 4096, RUNNER, "ranks of a shard job under mpirun"),
     INTEGER("run.attempts", "2", 1, 100, RUNNER, "attempts of a job that fails"),
     REAL("run.checkpoint_seconds", "20", 0, 86400, RUNNER, "seconds between checkpoints; 0: after every step"),

@@ -1,6 +1,7 @@
 /* Stage "evaluate": stored queries through the finetuned classifier, scored.
  * A step is one test image. The artifact is a whole model (segmenter.h5,
- * classifier.h5) with its numbers (metrics.json) and pictures. */
+ * classifier.h5) with its numbers (metrics.json) and pictures; its manifest
+ * keeps thresholds and image sizes for whoever predicts with it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

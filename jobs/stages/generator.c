@@ -154,7 +154,7 @@ static void widen_head(const GeneratorState *state, float *weight, float *bias)
             memset(to, 0, dim * sizeof *to);
             bias[c] = CLOSED_BIAS;
         } else {
-            Random random = random_stream(state->context->seed, RANDOM_CLASSIFIER, 0, (uint64_t)c);
+            Random random = random_stream(state->context->seed, RANDOM_WIDEN, 0, (uint64_t)c);
             for (size_t d = 0; d < dim; d++) to[d] = (float)(bound * (2 * random_uniform(&random) - 1));
             bias[c] = (float)(bound * (2 * random_uniform(&random) - 1));
         }
