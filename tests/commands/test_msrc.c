@@ -8,7 +8,8 @@ static const char *const NAMES[] = {"panoptic.pq.seen", "panoptic.pq.unseen", "s
 /* What makes the study small. Command-line values take the axes' places: one split, one seed, all variants. */
 #define SETTINGS                                                                                                  \
     text("data.root=%s", shared("msrc")), text("segmenter.weights=%s", shared("mobilenet_v2_imagenet.safetensors")), \
-    "data.unseen_file=unseen_a.txt", "seed=0", "data.long_side=160", "segmenter.dim=32", "segmenter.ffn=64",     \
+    "data.unseen_file=unseen_a.txt", "classifier.unseen_weight=20", "seed=0", "data.long_side=160",                  \
+    "segmenter.dim=32", "segmenter.ffn=64",                                                                        \
     "segmenter.layers=1", "segmenter.queries=12", "segmenter.points=64", "train.steps=4", "train.batch=2",       \
     "train.crop=[96, 96]", "extract.long_side=128", "extract.mirror=false", "generator.steps=6", "generator.ffn=32", \
     "generator.layers=1", "evaluate.pictures=2", "evaluate.score=0.05"
