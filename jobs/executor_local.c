@@ -83,6 +83,9 @@ static Status fill_environment(Launch *launch, const ExecutorTask *task)
     if (launch->environment == NULL) return status_no_memory(count * sizeof *launch->environment, "an environment");
     snprintf(launch->threads, sizeof launch->threads, "OMP_NUM_THREADS=%d", task->threads);
     launch->environment[n++] = launch->threads;
+    /* OpenMP's threads spin while they wait, which on a machine with other work costs many times what they gain. */
+    if (task->threads > 1 && getenv("OMP_WAIT_POLICY") == NULL)
+        launch->environment[n++] = (char *)"OMP_WAIT_POLICY=passive";
     if (task->ranks > 1) {
         launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT=1";
         launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
