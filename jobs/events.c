@@ -18,12 +18,7 @@ static const char *const NAMES[] = {
 };
 static_assert(sizeof NAMES / sizeof NAMES[0] == EVENT_KIND_COUNT, "every event has a name");
 
-const char *event_name(EventKind kind)
-{
-    return NAMES[kind];
-}
-
-bool event_from_name(const char *name, EventKind *kind)
+static bool event_from_name(const char *name, EventKind *kind)
 {
     for (int i = 0; i < EVENT_KIND_COUNT; i++) {
         if (strcmp(name, NAMES[i]) != 0) continue;

@@ -35,9 +35,6 @@ typedef enum EventKind {
     EVENT_KIND_COUNT
 } EventKind;
 
-const char *event_name(EventKind kind);
-bool event_from_name(const char *name, EventKind *kind);
-
 /* One record: event_begin, then members by json_key and json_*, then
  * event_append, which ends and frees it. With `sync` it is on the disk when the
  * call returns; for what must not be lost (begin, end). */

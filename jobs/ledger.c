@@ -98,16 +98,6 @@ const char *job_state_name(JobState state)
     return state < JOB_STATE_COUNT ? STATE_NAMES[state] : "?";
 }
 
-bool job_state_from_name(const char *name, JobState *state)
-{
-    for (int i = 0; i < JOB_STATE_COUNT; i++) {
-        if (strcmp(name, STATE_NAMES[i]) != 0) continue;
-        *state = (JobState)i;
-        return true;
-    }
-    return false;
-}
-
 static double wall_clock(void)
 {
     struct timespec now;

@@ -35,7 +35,6 @@ typedef enum JobState {
 } JobState;
 
 const char *job_state_name(JobState state);
-bool job_state_from_name(const char *name, JobState *state);
 
 typedef struct Ledger Ledger;
 

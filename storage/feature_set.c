@@ -4,6 +4,7 @@
 
 #include "framework/files.h"
 #include "framework/memory.h"
+#include "storage/class_table.h"
 
 struct FeatureSet {
     FeatureStore **parts;
@@ -24,7 +25,7 @@ static Status check_part(const FeatureSet *set, const char *path)
     const FeatureInfo *first = feature_store_info(set->parts[0]);
     const FeatureInfo *info = feature_store_info(set->parts[set->count - 1]);
     if (info->embed_dim != first->embed_dim || info->queries != first->queries ||
-        info->classes.count != first->classes.count || info->vector_dim != first->vector_dim ||
+        !class_table_equal(&info->classes, &first->classes) || info->vector_dim != first->vector_dim ||
         strcmp(info->segmenter_digest, first->segmenter_digest) != 0)
         return status_error(STATUS_CORRUPT, "%s: made by another segmenter than the first part beside it: remove the "
                             "directory and extract again", path);

@@ -440,13 +440,6 @@ int64_t hdf5_reader_bytes(const Hdf5Reader *reader)
     return reader->header.size;
 }
 
-int hdf5_reader_take_descriptor(Hdf5Reader *reader)
-{
-    int fd = reader->fd;
-    reader->fd = -1;
-    return fd;
-}
-
 Status hdf5_identify(const char *path, char *kind, int *version)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -78,8 +78,6 @@ Status hdf5_reader_text(const Hdf5Reader *reader, const char *attribute, const c
 Status hdf5_reader_integer(const Hdf5Reader *reader, const char *attribute, int64_t *value);
 const char *hdf5_reader_digest(const Hdf5Reader *reader); /* hex */
 int64_t hdf5_reader_bytes(const Hdf5Reader *reader); /* of the file */
-/* The open descriptor, which the caller then closes. */
-int hdf5_reader_take_descriptor(Hdf5Reader *reader);
 
 /* What a file says it is, from its header alone; kind holds 32 bytes. STATUS_INVALID where it is no store. */
 Status hdf5_identify(const char *path, char *kind, int *version);

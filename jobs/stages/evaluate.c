@@ -15,6 +15,7 @@
 #include "models/metrics/picture.h"
 #include "models/metrics/summary.h"
 #include "storage/checkpoint.h"
+#include "storage/class_table.h"
 #include "storage/feature_set.h"
 
 #define STATE_KIND "evaluate-state"
@@ -65,7 +66,8 @@ static Status evaluate_start(const StageContext *context, void **out, int64_t *t
     TRY(status);
     const FeatureInfo *info = feature_set_info(state->features);
     if (strcmp(info->segmenter_digest, state->classifier.segmenter_digest) != 0 ||
-        info->embed_dim != state->classifier.embed_dim || info->classes.count != state->classifier.classes.count)
+        info->embed_dim != state->classifier.embed_dim ||
+        !class_table_equal(&info->classes, &state->classifier.classes))
         return status_error(STATUS_CORRUPT, "the classifier belongs to another segmenter than the feature store");
     TRY(panoptic_score_create(info->classes.count, &state->panoptic));
     TRY(semantic_score_create(info->classes.count, &state->semantic));

@@ -10,6 +10,7 @@
 #include "jobs/stages/data_paths.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/segmenter/augment.h"
+#include "storage/class_table.h"
 #include "storage/class_vectors.h"
 #include "storage/feature_set.h"
 #include "storage/image.h"
@@ -30,6 +31,7 @@ typedef struct ExtractState {
     size_t input_capacity;
     TargetSegment *targets;
     int32_t *labels;      /* [Q] */
+    int32_t *class_of;    /* [S + 1]: the table's class of each of the network's labels; C of no object */
     float *embeddings;    /* [Q, D] */
     float *masks;
     size_t masks_capacity;
@@ -45,6 +47,7 @@ static void extract_destroy(void *pointer)
     memory_free(state->input);
     memory_free(state->targets);
     memory_free(state->labels);
+    memory_free(state->class_of);
     memory_free(state->embeddings);
     memory_free(state->masks);
     segmenter_destroy(state->segmenter);
@@ -76,16 +79,6 @@ static Status copy_head(const ExtractState *state, const char *name, float **out
     return OK;
 }
 
-/* Facts come from the shards, but the network was trained on a table of its own: they must be the same. */
-static Status check_classes(const ClassTable *data, const ClassTable *trained)
-{
-    bool same = data->count == trained->count;
-    for (int i = 0; same && i < data->count; i++)
-        same = strcmp(data->entries[i].name, trained->entries[i].name) == 0 &&
-               data->entries[i].is_unseen == trained->entries[i].is_unseen;
-    return same ? OK : status_error(STATUS_CORRUPT, "the segmenter was trained on other classes than the shards hold");
-}
-
 static Status fill_info(ExtractState *state)
 {
     const StageContext *context = state->context;
@@ -95,7 +88,8 @@ static Status fill_info(ExtractState *state)
     Status status = segmenter_read(path, &state->segmenter, &info->classes, &info->segmenter_digest);
     memory_free(path);
     TRY(status);
-    TRY(check_classes(dataset_classes(state->train), &info->classes));
+    if (!class_table_equal(dataset_classes(state->train), &info->classes))
+        return status_error(STATUS_CORRUPT, "the segmenter was trained on other classes than the shards hold");
     TRY(data_path(context->config, "data.class_vectors", &path));
     status = class_vectors_read(path, &info->classes, &info->class_vectors, &info->vector_dim);
     memory_free(path);
@@ -107,6 +101,19 @@ static Status fill_info(ExtractState *state)
     if (info->unseen_rule == NULL) return status_no_memory(16, "a feature store");
     TRY(copy_head(state, "decoder.class_embed.weight", &info->head_weight));
     return copy_head(state, "decoder.class_embed.bias", &info->head_bias);
+}
+
+/* Seen classes in table order are the network's labels, and its last is no object. */
+static Status list_classes(ExtractState *state)
+{
+    const ClassTable *classes = &state->info.classes;
+    state->class_of = memory_alloc(((size_t)classes->seen_count + 1) * sizeof *state->class_of);
+    if (state->class_of == NULL) return status_no_memory((size_t)classes->seen_count, "seen classes");
+    int label = 0;
+    for (int c = 0; c < classes->count; c++)
+        if (!classes->entries[c].is_unseen) state->class_of[label++] = c;
+    state->class_of[label] = classes->count;
+    return OK;
 }
 
 static int64_t parts_of(int64_t images)
@@ -126,6 +133,7 @@ static Status extract_start(const StageContext *context, void **out, int64_t *to
     TRY(dataset_open(context->inputs[STAGE_SHARD], "train", &state->train));
     TRY(dataset_open(context->inputs[STAGE_SHARD], "val", &state->val));
     TRY(fill_info(state));
+    TRY(list_classes(state));
     size_t queries = (size_t)state->info.queries;
     state->labels = memory_alloc(queries * sizeof *state->labels);
     state->embeddings = memory_alloc(queries * (size_t)state->info.embed_dim * sizeof *state->embeddings);
@@ -206,18 +214,6 @@ static Status find_targets(ExtractState *state, int *count)
     return OK;
 }
 
-/* The network's seen labels to the table's classes; no object becomes C. */
-static void globalise_labels(ExtractState *state)
-{
-    const ClassTable *classes = &state->info.classes;
-    for (int q = 0; q < state->info.queries; q++) {
-        int32_t label = state->labels[q], found = classes->count;
-        for (int c = 0; c < classes->count && label < classes->seen_count; c++)
-            if (class_table_seen_index(classes, c) == label) found = c;
-        state->labels[q] = found;
-    }
-}
-
 static Status extract_train_image(ExtractState *state, int64_t index, FeatureWriter *writer)
 {
     int height, width, count;
@@ -232,7 +228,7 @@ static Status extract_train_image(ExtractState *state, int64_t index, FeatureWri
     SegmenterOutputs outputs = {.embeddings = state->embeddings};
     criterion_count(&segmenter_config(state->segmenter)->criterion, state->info.queries, count, &batch);
     TRY(segmenter_infer(state->segmenter, state->input, height, width, &target, &batch, &outputs, state->labels));
-    globalise_labels(state);
+    for (int q = 0; q < state->info.queries; q++) state->labels[q] = state->class_of[state->labels[q]];
     return feature_writer_add_train(writer, state->embeddings, state->labels, state->info.queries);
 }
 
