@@ -227,7 +227,7 @@ int64_t config_integer(const Config *config, const char *key)
 
 double config_real(const Config *config, const char *key)
 {
-    return get(config, key, 1u << CONFIG_REAL)->number;
+    return get(config, key, 1u << CONFIG_REAL | 1u << CONFIG_DURATION | 1u << CONFIG_BYTES)->number;
 }
 
 const char *config_string(const Config *config, const char *key)

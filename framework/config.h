@@ -30,6 +30,8 @@ const char *stage_name(StageId stage);
 bool stage_from_name(const char *name, StageId *stage);
 
 typedef enum ConfigType { CONFIG_BOOL, CONFIG_INTEGER, CONFIG_REAL, CONFIG_STRING, CONFIG_PATH, CONFIG_CHOICE,
+                          CONFIG_DURATION, /* seconds: "90", "30m", "2h", "1-12:00:00" */
+                          CONFIG_BYTES,    /* "512M", "8G": units of 1024 */
                           CONFIG_INTEGER_LIST, CONFIG_REAL_LIST, CONFIG_STRING_LIST, CONFIG_TYPE_COUNT } ConfigType;
 
 typedef struct ConfigKey {
@@ -64,7 +66,7 @@ Status config_set_map(Config *config, const Yaml *map, const char *source);
 /* Access: a wrong key or type is a defect of the program and aborts with its name. */
 bool config_bool(const Config *config, const char *key);
 int64_t config_integer(const Config *config, const char *key);
-double config_real(const Config *config, const char *key);
+double config_real(const Config *config, const char *key); /* REAL; seconds of a DURATION, bytes of a BYTES */
 const char *config_string(const Config *config, const char *key); /* STRING, PATH, CHOICE; "" where unset */
 int config_choice(const Config *config, const char *key);         /* index in the schema's choices */
 int64_t config_list_count(const Config *config, const char *key);

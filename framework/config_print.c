@@ -6,14 +6,14 @@
 
 static void describe_kind(const ConfigKey *key, Text *out)
 {
-    static const char *const NAMES[CONFIG_TYPE_COUNT] = {"bool", "integer", "real", "text", "path", "",
+    static const char *const NAMES[CONFIG_TYPE_COUNT] = {"bool", "integer", "real", "text", "path", "", "time", "size",
                                                          "integers", "reals", "texts"};
     if (key->type == CONFIG_CHOICE) {
         text_append(out, key->choices);
         return;
     }
     text_append(out, NAMES[key->type]);
-    if (key->type == CONFIG_BOOL || key->low >= key->high) return;
+    if (key->type == CONFIG_BOOL || key->type == CONFIG_DURATION || key->type == CONFIG_BYTES || key->low >= key->high) return;
     if (key->high >= 1e15)
         text_format(out, " >= %.10g", key->low);
     else

@@ -17,7 +17,7 @@ static bool is_list(const ConfigKey *key)
 
 static bool is_integral(const ConfigKey *key)
 {
-    return key->type == CONFIG_INTEGER || key->type == CONFIG_INTEGER_LIST;
+    return key->type == CONFIG_INTEGER || key->type == CONFIG_INTEGER_LIST || key->type == CONFIG_BYTES;
 }
 
 void config_describe_range(const ConfigKey *key, Text *out)
@@ -41,6 +41,8 @@ void config_describe_type(const ConfigKey *key, Text *out)
             *c == '|' ? text_append(out, ", ") : text_append_bytes(out, c, 1);
         break;
     }
+    case CONFIG_DURATION: text_append(out, "a time, as 90 (seconds), 30m, 2h or 1-12:00:00"); break;
+    case CONFIG_BYTES: text_append(out, "a size, as 512M or 8G"); break;
     case CONFIG_INTEGER_LIST: text_append(out, "a list of integers, as [1, 2]"); break;
     case CONFIG_REAL_LIST: text_append(out, "a list of numbers, as [0.5, 1]"); break;
     case CONFIG_STRING_LIST: text_append(out, "a list of texts, as [a, b]"); break;
@@ -78,9 +80,20 @@ static void append_number(Text *out, double number)
     text_append(out, buffer);
 }
 
+static bool parse_by_type(const ConfigKey *key, const char *text, double *number)
+{
+    switch (key->type) {
+    case CONFIG_DURATION: return parse_duration(text, number);
+    case CONFIG_BYTES: return parse_bytes(text, number);
+    default: return parse_real(text, number);
+    }
+}
+
 static Status parse_number(const ConfigKey *key, const Yaml *yaml, const char *where, double *number)
 {
-    if (yaml->type != YAML_SCALAR || yaml->quoted || !parse_real(yaml->scalar, number))
+    /* A time with colons may come in quotes. */
+    bool quoted = yaml->type == YAML_SCALAR && yaml->quoted && key->type != CONFIG_DURATION;
+    if (yaml->type != YAML_SCALAR || quoted || !parse_by_type(key, yaml->scalar, number))
         return wrong_type(key, yaml, where);
     if (!isfinite(*number)) return status_error(STATUS_INVALID, "%s: '%s' is not finite", where, key->name);
     if (is_integral(key) && (*number != floor(*number) || fabs(*number) > EXACT)) return wrong_type(key, yaml, where);
@@ -181,6 +194,8 @@ static Status parse_value(const ConfigKey *key, const Yaml *yaml, const char *wh
         return OK;
     case CONFIG_INTEGER:
     case CONFIG_REAL:
+    case CONFIG_DURATION:
+    case CONFIG_BYTES:
         TRY(parse_number(key, yaml, where, &value->number));
         append_value_number(key, text, value->number);
         return OK;

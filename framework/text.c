@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,6 +107,77 @@ bool parse_bool(const char *string, bool *value)
         return true;
     }
     return false;
+}
+
+/* A number without sign at *text, which moves behind it. */
+static bool take_number(const char **text, double *number)
+{
+    size_t length = strspn(*text, "0123456789.");
+    char digits[32];
+    if (length == 0 || length >= sizeof digits) return false;
+    memcpy(digits, *text, length);
+    digits[length] = '\0';
+    *text += length;
+    return parse_real(digits, number);
+}
+
+/* [days-]hours:minutes:seconds, minutes:seconds, days-hours[:minutes]: what was read last counts least. */
+static bool parse_clock(const char *string, double *seconds)
+{
+    double parts[3] = {0}, days = 0;
+    int count = 0;
+    const char *dash = strchr(string, '-');
+    if (dash != NULL) {
+        if (!take_number(&string, &days) || string != dash) return false;
+        string++;
+    }
+    do {
+        if (count == 3 || !take_number(&string, &parts[count++])) return false;
+    } while (*string == ':' && *string++ != '\0');
+    if (*string != '\0') return false;
+    double hours = count == 3 || dash != NULL ? parts[0] : 0;
+    double minutes = count == 3 || dash != NULL ? parts[1] : parts[0];
+    double rest = count == 3 || dash != NULL ? parts[2] : parts[1];
+    *seconds = days * 86400 + hours * 3600 + minutes * 60 + rest;
+    return true;
+}
+
+bool parse_duration(const char *string, double *seconds)
+{
+    static const struct { char unit; double seconds; } UNITS[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+    if (strpbrk(string, ":-") != NULL) return parse_clock(string, seconds);
+    double sum = 0, number;
+    size_t next = 0, count = sizeof UNITS / sizeof UNITS[0];
+    do {
+        if (!take_number(&string, &number)) return false;
+        if (*string == '\0' && next == 0) { /* a number alone is in seconds */
+            *seconds = number;
+            return true;
+        }
+        while (next < count && UNITS[next].unit != *string) next++;
+        if (next == count) return false;
+        sum += number * UNITS[next++].seconds;
+        string++;
+    } while (*string != '\0');
+    *seconds = sum;
+    return true;
+}
+
+bool parse_bytes(const char *string, double *bytes)
+{
+    static const char UNITS[] = "KMGTP";
+    double number, factor = 1;
+    if (!take_number(&string, &number)) return false;
+    const char *unit = *string != '\0' ? strchr(UNITS, toupper((unsigned char)*string)) : NULL;
+    if (unit != NULL) {
+        for (const char *u = UNITS; u <= unit; u++) factor *= 1024;
+        string++;
+        if (*string == 'i' && string[1] == 'B') string++;
+    }
+    if (*string == 'B') string++;
+    if (*string != '\0') return false;
+    *bytes = floor(number * factor + 0.5);
+    return true;
 }
 
 static int smaller(int a, int b)

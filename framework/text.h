@@ -25,6 +25,11 @@ void text_free(Text *text);
  * parse_real accepts nan and inf; callers that must not have them check. */
 bool parse_integer(const char *string, int64_t *value);
 bool parse_real(const char *string, double *value);
+/* Seconds from "90", "1.5h", "1h30m", "2d", "10:00" (minutes:seconds),
+ * "2:00:00", "1-12:00:00" (days-hours:minutes:seconds, as Slurm writes it). */
+bool parse_duration(const char *string, double *seconds);
+/* Bytes from "1000", "512M", "1.5G", "8GiB": units of 1024. Rounded to whole bytes. */
+bool parse_bytes(const char *string, double *bytes);
 bool parse_bool(const char *string, bool *value); /* true/false/yes/no/on/off */
 
 /* Edit distance with transpositions (Damerau), for "did you mean". */

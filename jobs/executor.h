@@ -6,12 +6,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "framework/status.h"
+#include "jobs/resources.h"
 
 typedef struct ExecutorTask {
     const char *spec;      /* path of spec.json */
     const char *log;       /* standard output and error are appended here */
-    int threads, ranks;
+    JobResources resources;
 } ExecutorTask;
 
 typedef struct ExecutorEnd {
@@ -32,7 +32,8 @@ struct Executor {
     /* Asks the attempt to checkpoint and exit; with `hard`, ends it at once. */
     void (*stop)(Executor *executor, int64_t id, bool hard);
     /* Room taken by attempts that an earlier runner started and that run yet. */
-    void (*reserve)(Executor *executor, int cores);
+    void (*reserve)(Executor *executor, const JobResources *resources);
+    void (*release)(Executor *executor, const JobResources *resources);
     void (*destroy)(Executor *executor);
 };
 

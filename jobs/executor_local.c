@@ -43,7 +43,7 @@ static bool has_room(Executor *executor, const ExecutorTask *task)
 {
     const Local *local = (const Local *)executor;
     int busy = local->used + local->reserved;
-    return busy == 0 || busy + task->threads * task->ranks <= local->cores;
+    return busy == 0 || busy + resources_cores(&task->resources) <= local->cores;
 }
 
 /* Starting ---------------------------------------------------------------------- */
@@ -61,8 +61,8 @@ typedef struct Launch {
 static void fill_arguments(Launch *launch, const Local *local, const ExecutorTask *task)
 {
     int n = 0;
-    if (task->ranks > 1) {
-        snprintf(launch->ranks, sizeof launch->ranks, "%d", task->ranks);
+    if (task->resources.ranks > 1) {
+        snprintf(launch->ranks, sizeof launch->ranks, "%d", task->resources.ranks);
         const char *const MPIRUN[] = {"mpirun", "-n", launch->ranks, "--oversubscribe", "--bind-to", "none"};
         for (size_t i = 0; i < sizeof MPIRUN / sizeof MPIRUN[0]; i++) launch->arguments[n++] = MPIRUN[i];
     }
@@ -71,7 +71,7 @@ static void fill_arguments(Launch *launch, const Local *local, const ExecutorTas
     launch->arguments[n++] = task->spec;
     launch->arguments[n] = NULL;
     /* This very binary, though it may have been rebuilt and replaced since the run began. */
-    launch->file = local->itself && task->ranks == 1 ? "/proc/self/exe" : launch->arguments[0];
+    launch->file = local->itself && task->resources.ranks == 1 ? "/proc/self/exe" : launch->arguments[0];
 }
 
 /* Ours go first: getenv finds the first of two. */
@@ -81,12 +81,12 @@ static Status fill_environment(Launch *launch, const ExecutorTask *task)
     while (environ[count] != NULL) count++;
     launch->environment = memory_alloc((count + 8) * sizeof *launch->environment);
     if (launch->environment == NULL) return status_no_memory(count * sizeof *launch->environment, "an environment");
-    snprintf(launch->threads, sizeof launch->threads, "OMP_NUM_THREADS=%d", task->threads);
+    snprintf(launch->threads, sizeof launch->threads, "OMP_NUM_THREADS=%d", task->resources.threads);
     launch->environment[n++] = launch->threads;
     /* OpenMP's threads spin while they wait, which on a machine with other work costs many times what they gain. */
-    if (task->threads > 1 && getenv("OMP_WAIT_POLICY") == NULL)
+    if (task->resources.threads > 1 && getenv("OMP_WAIT_POLICY") == NULL)
         launch->environment[n++] = (char *)"OMP_WAIT_POLICY=passive";
-    if (task->ranks > 1) {
+    if (task->resources.ranks > 1) {
         launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT=1";
         launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
     }
@@ -138,7 +138,7 @@ static Status start(Executor *executor, const ExecutorTask *task, int64_t *id)
     memory_free(launch.environment);
     TRY(status);
     Child *child = &local->children[local->count++];
-    *child = (Child){.pid = pid, .cores = task->threads * task->ranks, .parallel = task->ranks > 1};
+    *child = (Child){.pid = pid, .cores = resources_cores(&task->resources), .parallel = task->resources.ranks > 1};
     local->used += child->cores;
     *id = pid;
     return OK;
@@ -203,9 +203,14 @@ static void stop(Executor *executor, int64_t id, bool hard)
     }
 }
 
-static void reserve(Executor *executor, int cores)
+static void reserve(Executor *executor, const JobResources *resources)
 {
-    ((Local *)executor)->reserved += cores;
+    ((Local *)executor)->reserved += resources_cores(resources);
+}
+
+static void release(Executor *executor, const JobResources *resources)
+{
+    ((Local *)executor)->reserved -= resources_cores(resources);
 }
 
 static void destroy(Executor *executor)
@@ -234,7 +239,7 @@ Status executor_local_create(const char *program, int cores, Executor **executor
         program = self;
     }
     local->base = (Executor){.name = "local", .has_room = has_room, .start = start, .wait = wait_for_end, .stop = stop,
-                             .reserve = reserve, .destroy = destroy};
+                             .reserve = reserve, .release = release, .destroy = destroy};
     local->itself = program == self;
     local->cores = cores > 0 ? cores : usable_cores();
     local->program = memory_copy_string(program);

@@ -25,7 +25,12 @@
     X(STATE_FAILED, "failed")          \
     X(STATE_INTERRUPTED, "interrupted")/* stopped with a checkpoint */ \
     X(STATE_KILLED, "killed")          /* ended without a word    */ \
-    X(STATE_BLOCKED, "blocked")        /* an input failed         */
+    X(STATE_BLOCKED, "blocked")        /* an input failed         */ \
+    X(STATE_PAUSED, "paused")          /* by its user, until resumed */ \
+    X(STATE_CANCELLED, "cancelled")    /* by its user, until retried */ \
+    X(STATE_SKIPPED, "skipped")        /* its trials were stopped early */ \
+    X(STATE_QUEUED, "queued")          /* in a cluster's queue    */ \
+    X(STATE_UNKNOWN, "unknown")        /* the sources do not say  */
 
 typedef enum JobState {
 #define X(state, name) state,

@@ -99,9 +99,7 @@ static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash12
     hash_to_hex(key, job->key);
     for (int input = 0; input < STAGE_COUNT; input++)
         job->inputs[input] = (stage->inputs & 1u << input) != 0 ? trial_jobs[input] : NO_JOB;
-    job->threads = (int)config_integer(config, "run.threads");
-    job->ranks = stage->parallel ? (int)config_integer(config, "run.ranks") : 1;
-    job->cores = job->threads * job->ranks;
+    job->resources = resources_of(config, stage->id, stage->parallel);
     plan->stage_count[stage->id]++;
     return OK;
 }

@@ -7,6 +7,7 @@
 #ifndef JOBS_PLAN_H
 #define JOBS_PLAN_H
 
+#include "jobs/resources.h"
 #include "jobs/stage.h"
 #include "jobs/study.h"
 
@@ -28,8 +29,7 @@ typedef struct PlanJob {
     uint32_t trials;              /* how many trials share it */
     uint32_t first_trial;
     JobNeed need;
-    int cores;                    /* threads x ranks */
-    int threads, ranks;
+    JobResources resources;
 } PlanJob;
 
 typedef struct Plan {

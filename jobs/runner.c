@@ -144,7 +144,7 @@ static Status fill_ready(Runner *runner)
 static bool fits(const Runner *runner, uint32_t job)
 {
     const PlanJob *planned = &runner->plan->jobs[job];
-    ExecutorTask task = {.threads = planned->threads, .ranks = planned->ranks};
+    ExecutorTask task = {.resources = planned->resources};
     return runner->executor->has_room(runner->executor, &task);
 }
 

@@ -1,5 +1,4 @@
 /* One attempt: its directory and start, and what its end means. */
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,7 +9,7 @@
 #include "framework/memory.h"
 #include "framework/text.h"
 #include "jobs/artifact.h"
-#include "jobs/attempt.h"
+#include "jobs/attempt_prepare.h"
 #include "jobs/runner_private.h"
 
 #define TAIL_LINES 10
@@ -36,46 +35,6 @@ static void write_note(const Runner *runner, uint32_t job, char *out, size_t siz
 
 /* Starting ------------------------------------------------------------------------ */
 
-/* The highest number among the job's attempts; 0 where there are none. */
-static Status last_attempt_number(const Runner *runner, const char *key, int *number)
-{
-    char *run = run_directory(runner->plan->work, key), **names = NULL;
-    size_t count = 0;
-    *number = 0;
-    if (run == NULL) return no_path();
-    Status status = directory_list(run, &names, &count);
-    memory_free(run);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        return OK;
-    }
-    for (size_t i = 0; i < count; i++) {
-        int64_t value;
-        if (parse_integer(names[i], &value) && value > *number && value < INT_MAX) *number = (int)value;
-    }
-    names_free(names, count);
-    return status;
-}
-
-static Status write_spec(const Runner *runner, uint32_t job, const char *name, const char *path)
-{
-    const PlanJob *planned = &runner->plan->jobs[job];
-    /* The spec borrows what it is written from; nothing here is freed by it. */
-    AttemptSpec spec = {.work = runner->plan->work,
-                        .key = (char *)(uintptr_t)planned->key,
-                        .name = (char *)(uintptr_t)name,
-                        .code = (char *)(uintptr_t)runner->options->code,
-                        .stage = planned->stage,
-                        .version = planned->definition->version,
-                        .config = (Config *)(uintptr_t)planned->config,
-                        .threads = planned->threads,
-                        .ranks = planned->ranks,
-                        .checkpoint_seconds = config_real(planned->config, "run.checkpoint_seconds")};
-    for (int input = 0; input < STAGE_COUNT; input++)
-        if (planned->inputs[input] != NO_JOB) spec.inputs[input] = runner->plan->jobs[planned->inputs[input]].key;
-    return attempt_spec_write(&spec, path);
-}
-
 static Status add_running(Runner *runner, uint32_t job, int number, RunningAttempt **out)
 {
     if (runner->running_count == runner->running_capacity) {
@@ -97,9 +56,8 @@ static Status launch(Runner *runner, uint32_t job, const char *directory, int nu
 {
     const PlanJob *planned = &runner->plan->jobs[job];
     char *spec = path_join(directory, SPEC_NAME), *log = path_join(directory, LOG_NAME);
-    Status status = spec == NULL || log == NULL ? no_path() : directory_create(directory);
-    if (status == OK) status = write_spec(runner, job, path_name(directory), spec);
-    ExecutorTask task = {.spec = spec, .log = log, .threads = planned->threads, .ranks = planned->ranks};
+    Status status = spec == NULL || log == NULL ? no_path() : OK;
+    ExecutorTask task = {.spec = spec, .log = log, .resources = planned->resources};
     int64_t id = 0;
     if (status == OK) status = runner->executor->start(runner->executor, &task, &id);
     memory_free(log);
@@ -120,14 +78,13 @@ Status runner_start(Runner *runner, uint32_t job)
 {
     const PlanJob *planned = &runner->plan->jobs[job];
     int number;
-    TRY(last_attempt_number(runner, planned->key, &number));
-    char *directory = attempt_directory(runner->plan->work, planned->key, number + 1);
-    if (directory == NULL) return no_path();
-    Status status = launch(runner, job, directory, number + 1);
+    char *directory;
+    TRY(attempt_prepare(runner->plan, job, runner->options->code, &number, &directory));
+    Status status = launch(runner, job, directory, number);
     memory_free(directory);
     if (status == OK)
         display_line(runner->display, "start   %-9s %.10s  %s%s", stage_name(planned->stage), planned->key,
-                     runner->running[runner->running_count - 1].note, number > 0 ? "  (goes on)" : "");
+                     runner->running[runner->running_count - 1].note, number > 1 ? "  (goes on)" : "");
     return status;
 }
 
@@ -135,13 +92,13 @@ Status runner_adopt(Runner *runner, uint32_t job)
 {
     const PlanJob *planned = &runner->plan->jobs[job];
     int number;
-    TRY(last_attempt_number(runner, planned->key, &number));
+    TRY(attempt_last_number(runner->plan->work, planned->key, &number));
     RunningAttempt *attempt;
     TRY(add_running(runner, job, number, &attempt));
     attempt->adopted = true;
     /* Its process is known from its events: a stop that comes before the first look must find it. */
     runner_note(runner, ledger_fold(runner->ledger, &attempt->record, NULL));
-    runner->executor->reserve(runner->executor, planned->cores);
+    runner->executor->reserve(runner->executor, &planned->resources);
     runner_note(runner, ledger_set_state(runner->ledger, planned->key, STATE_RUNNING, NULL, NULL));
     display_line(runner->display, "adopt   %-9s %.10s  an earlier run left it running", stage_name(planned->stage),
                  planned->key);
@@ -307,7 +264,7 @@ Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end)
     RunningAttempt attempt = runner->running[index];
     const PlanJob *planned = &runner->plan->jobs[attempt.job];
     runner->running[index] = runner->running[--runner->running_count];
-    if (attempt.adopted) runner->executor->reserve(runner->executor, -planned->cores);
+    if (attempt.adopted) runner->executor->release(runner->executor, &planned->resources);
     runner_note(runner, ledger_fold(runner->ledger, &attempt.record, NULL));
     /* The artifact decides: an attempt may be killed after its last deed. */
     Status found = artifact_check(runner->plan->work, planned->key, false);

@@ -126,5 +126,34 @@ static void test_units(void)
     CHECK_STRING(bytes(5e12), "5.0 TB");
 }
 
-TEST_MAIN(TEST(test_append), TEST(test_failure), TEST(test_parse_integer), TEST(test_parse_real),
+static void test_parse_duration(void)
+{
+    static const struct { const char *text; double seconds; } GOOD[] = {
+        {"90", 90}, {"1.5", 1.5}, {"90s", 90}, {"30m", 1800}, {"1.5h", 5400}, {"1h30m", 5400}, {"2d", 172800},
+        {"1d2h3m4s", 93784}, {"10:00", 600}, {"2:00:00", 7200}, {"1-12:00:00", 129600}, {"1-12", 129600}, {"0", 0}};
+    static const char *const BAD[] = {"", "h", "-5", "5x", "1m1h", "30m5", "1:2:3:4", "1-", ":5", "5:", "nan", "1h-2m", "2..5s"};
+    double seconds;
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
+        if (!parse_duration(GOOD[i].text, &seconds)) TEST_FAIL("'%s' is no time", GOOD[i].text);
+        CHECK_NEAR(seconds, GOOD[i].seconds, 0);
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        if (parse_duration(BAD[i], &seconds)) TEST_FAIL("'%s' passes as a time", BAD[i]);
+}
+
+static void test_parse_bytes(void)
+{
+    static const struct { const char *text; double bytes; } GOOD[] = {
+        {"1000", 1000}, {"12B", 12}, {"1k", 1024}, {"512M", 536870912}, {"1.5G", 1610612736}, {"8GiB", 8589934592}, {"0", 0}};
+    static const char *const BAD[] = {"", "G", "-1G", "1X", "1G5", "1GG", "inf"};
+    double bytes;
+    for (size_t i = 0; i < sizeof GOOD / sizeof GOOD[0]; i++) {
+        if (!parse_bytes(GOOD[i].text, &bytes)) TEST_FAIL("'%s' is no size", GOOD[i].text);
+        CHECK_NEAR(bytes, GOOD[i].bytes, 0);
+    }
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++)
+        if (parse_bytes(BAD[i], &bytes)) TEST_FAIL("'%s' passes as a size", BAD[i]);
+}
+
+TEST_MAIN(TEST(test_parse_duration), TEST(test_parse_bytes), TEST(test_append), TEST(test_failure), TEST(test_parse_integer), TEST(test_parse_real),
           TEST(test_parse_bool), TEST(test_distance), TEST(test_units))
