@@ -4,7 +4,9 @@
  *
  *   start       host, pid, code, compiler, threads, ranks
  *   begin       step (the one it goes on from, 0 for a fresh start), total, unit
- *   progress    step (finished so far), total: also the heartbeat
+ *   progress    step (finished so far), total
+ *   heartbeat   step, cpu (seconds of processor time so far, of rank 0): written by a thread of its own, so
+ *               that a slow step (processor time grows) is told from a hung one (it does not)
  *   metrics     step, values {name: number}
  *   checkpoint  step, seconds
  *   warning     message
@@ -23,6 +25,7 @@
     X(EVENT_START, "start")          \
     X(EVENT_BEGIN, "begin")          \
     X(EVENT_PROGRESS, "progress")    \
+    X(EVENT_HEARTBEAT, "heartbeat")  \
     X(EVENT_METRICS, "metrics")      \
     X(EVENT_CHECKPOINT, "checkpoint")\
     X(EVENT_WARNING, "warning")      \

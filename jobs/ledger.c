@@ -448,11 +448,27 @@ static void fold_end(LedgerAttempt *a, double time, const Json *event)
     a->state = code == STATUS_OK ? STATE_FINISHED : code == STATUS_INTERRUPTED ? STATE_INTERRUPTED : STATE_FAILED;
 }
 
+/* An attempt computes where it uses at least this part of a processor between two signs of life. */
+#define LEAST_LOAD 0.02
+
+/* Any event but a heartbeat is a deed of the attempt; a heartbeat is none, unless processor time has grown. */
+static void fold_activity(LedgerAttempt *a, EventKind kind, double time, const Json *event)
+{
+    const Json *cpu = json_member(event, "cpu");
+    if (kind != EVENT_HEARTBEAT || cpu == NULL) {
+        a->active = time;
+        return;
+    }
+    if (cpu->real - a->cpu > LEAST_LOAD * (time - a->updated)) a->active = time;
+    a->cpu = cpu->real;
+}
+
 static Status fold_event(void *context, EventKind kind, double time, const Json *event)
 {
     Fold *fold = context;
     LedgerAttempt *a = fold->attempt;
     fold->changed = true;
+    fold_activity(a, kind, time, event);
     a->updated = time;
     copy_integer(event, "step", &a->step);
     copy_integer(event, "total", &a->total);

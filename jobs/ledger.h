@@ -68,6 +68,8 @@ typedef struct LedgerAttempt {
     double started, ended, updated; /* seconds since 1970; 0: not yet */
     int64_t begin_step, step, total, checkpoint_step; /* -1: none yet */
     double seconds;
+    double cpu;               /* seconds of processor time, by its last heartbeat */
+    double active;            /* when it was last seen to step or to compute; 0: not yet */
     int64_t peak_memory;
     int64_t offset;           /* bytes of events.jsonl folded in */
     int64_t bad;              /* lines that were no events */
