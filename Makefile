@@ -64,6 +64,7 @@ $(OUT)/commit: always
 	@mkdir -p $(@D); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) >$@
 $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
+$(OUT)/jobs/provenance.o: CFLAGS += -DZEROTH_FLAGS='"$(CFLAGS_$(BUILD))"'
 .PHONY: always
 
 $(OUT)/%.o: %.c
