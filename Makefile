@@ -77,6 +77,12 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
+# A machine without locks, for tests to preload.
+$(OUT)/tests/commands/no_locks.so: tests/commands/no_locks.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 $(WARNINGS) -O2 -fPIC -shared -o $@ $<
+$(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
+
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev

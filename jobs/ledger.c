@@ -150,6 +150,8 @@ const char *ledger_text(sqlite3_stmt *row, int column)
 /* Opening ------------------------------------------------------------------------- */
 
 #define BUSY_MS 10000
+/* 64 MiB for who writes: a transaction that outgrows the cache is written twice. */
+#define CACHE "PRAGMA cache_size=-65536"
 
 /* Where locks are leases, SQLite locks by a directory beside the file, which
  * outlives a kill. Who holds the writer's lease removes one that nobody renews:
@@ -207,7 +209,7 @@ static Status open_existing(Ledger *ledger)
 {
     int flags = ledger->lock != NULL ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     TRY(ledger_open_database(ledger, ledger->path, flags));
-    if (ledger->lock != NULL) TRY(ledger_execute(ledger, "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL"));
+    if (ledger->lock != NULL) TRY(ledger_execute(ledger, "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL;" CACHE));
     return check_version(ledger);
 }
 
@@ -277,7 +279,7 @@ Status ledger_create_private(const char *work, const char *path, Ledger **out)
                                                        SQLITE_OPEN_URI, "unix-none"));
     }
     /* Nobody else sees it, and a kill throws it away. */
-    if (status == OK) status = ledger_execute(ledger, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF");
+    if (status == OK) status = ledger_execute(ledger, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" CACHE);
     if (status == OK) status = ledger_migrate(ledger);
     if (status == OK)
         *out = ledger;
