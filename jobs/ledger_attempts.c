@@ -69,6 +69,7 @@ Status ledger_put_attempt(Ledger *ledger, const LedgerAttempt *attempt)
 typedef struct Fold {
     Ledger *ledger;
     LedgerAttempt *attempt;
+    bool whole;            /* more of the row has changed than how far the attempt has come */
     JsonWriter provenance; /* of a start event among those folded */
 } Fold;
 
@@ -156,6 +157,7 @@ static Status fold_event(void *context, EventKind kind, double time, const Json 
     LedgerAttempt *a = fold->attempt;
     fold_activity(a, kind, time, event);
     a->updated = time;
+    fold->whole |= kind == EVENT_START || kind == EVENT_BEGIN || kind == EVENT_END;
     copy_integer(event, "step", &a->step);
     copy_integer(event, "total", &a->total);
     switch (kind) {
@@ -183,9 +185,20 @@ static Status read_events(Fold *fold)
     return status;
 }
 
+/* How far the attempt has come, which touches no index: most events tell no more. False where it has no row yet. */
+static Status write_progress(Ledger *ledger, const LedgerAttempt *a, bool *written)
+{
+    TRY(ledger_put(ledger, PUT_PROGRESS, "siriiirrii", a->key, (int64_t)a->number, a->updated, a->step, a->total,
+                   a->checkpoint_step, a->cpu, a->active, a->offset, a->bad));
+    *written = sqlite3_changes(ledger->database) > 0;
+    return ledger_put(ledger, SET_STEP, "siiir", a->key, (int64_t)a->number, a->step, a->total, a->updated);
+}
+
 static Status write_fold(Fold *fold)
 {
-    TRY(ledger_write_attempt(fold->ledger, fold->attempt));
+    bool written = false;
+    if (!fold->whole) TRY(write_progress(fold->ledger, fold->attempt, &written));
+    if (!written) TRY(ledger_write_attempt(fold->ledger, fold->attempt));
     if (fold->provenance.text.length == 0) return OK;
     if (fold->provenance.text.failed) return status_no_memory(0, "an attempt's provenance");
     return ledger_put(fold->ledger, SET_PROVENANCE, "sis", fold->attempt->key, (int64_t)fold->attempt->number,
@@ -201,8 +214,8 @@ Status ledger_fold(Ledger *ledger, LedgerAttempt *attempt, bool *changed)
         attempt->pid = pid;
     }
     attempt->losses = ledger->losses;
-    Fold fold = {.ledger = ledger, .attempt = attempt};
     int64_t before = attempt->offset;
+    Fold fold = {.ledger = ledger, .attempt = attempt, .whole = before == 0};
     Status status = read_events(&fold);
     bool any = attempt->offset != before;
     if (status == OK && any) status = write_fold(&fold);
@@ -257,7 +270,7 @@ static Status import_attempt(Ledger *ledger, const char *key, int number, const 
     TRY(find_attempt(ledger, key, number, &attempt, &known));
     known |= verdicts_begin_attempt(verdicts, &attempt);
     attempt.losses = ledger->losses;
-    Fold fold = {.ledger = ledger, .attempt = &attempt};
+    Fold fold = {.ledger = ledger, .attempt = &attempt, .whole = true};
     Status status = read_events(&fold);
     verdicts_end_attempt(verdicts, &attempt);
     if (status == OK && (known || attempt.offset > 0)) status = write_fold(&fold);

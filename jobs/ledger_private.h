@@ -49,6 +49,9 @@
                    "checkpoint_step=excluded.checkpoint_step,unit=excluded.unit,outcome=excluded.outcome,"             \
                    "message=excluded.message,seconds=excluded.seconds,cpu=excluded.cpu,active=excluded.active,"        \
                    "peak_memory=excluded.peak_memory,offset=excluded.offset,bad=excluded.bad")                         \
+    X(PUT_PROGRESS, "UPDATE attempts SET updated=?3,step=?4,total=?5,checkpoint_step=?6,cpu=?7,active=?8,offset=?9,"    \
+                    "bad=?10 WHERE key=?1 AND number=?2")                                                              \
+    X(SET_STEP, "UPDATE jobs SET step=?3, total=?4, updated=?5 WHERE key=?1 AND attempts<=?2")                         \
     X(SET_PROVENANCE, "UPDATE attempts SET provenance=?3 WHERE key=?1 AND number=?2")                                  \
     X(PUT_METRIC, "INSERT OR REPLACE INTO metrics VALUES(?,?,?,?)")                                                    \
     X(DROP_RESULTS, "DELETE FROM results WHERE key=?")                                                                 \

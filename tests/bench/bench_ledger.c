@@ -18,11 +18,16 @@
 static const char *program;
 static int64_t wanted;
 
-static double seconds(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static double seconds(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
 }
 
 static int compare(const void *a, const void *b)
@@ -89,11 +94,15 @@ static void append_event(const char *path, int number)
     CHECK_OK(event_append(&writer, path, false));
 }
 
-/* Seconds per event; `at_a_time` of an attempt's events are there at each fold. Every attempt is of another job. */
-static double time_folds(Ledger *ledger, const char *work, const Plan *plan, int number, int at_a_time)
+typedef struct Spent {
+    double wall, processor; /* seconds per event */
+} Spent;
+
+/* `at_a_time` of an attempt's events are there at each fold. Every attempt is of another job. */
+static Spent time_folds(Ledger *ledger, const char *work, const Plan *plan, int number, int at_a_time)
 {
     LedgerAttempt *attempts = memory_alloc(ATTEMPTS * sizeof *attempts);
-    double spent = 0;
+    Spent spent = {0};
     for (int i = 0; i < ATTEMPTS; i++) {
         ledger_attempt_init(&attempts[i], plan->jobs[(size_t)i * (plan->count / ATTEMPTS)].key, number);
         char *directory = attempt_directory(work, attempts[i].key, number);
@@ -106,13 +115,20 @@ static double time_folds(Ledger *ledger, const char *work, const Plan *plan, int
             for (int j = 0; j < at_a_time; j++) append_event(path, event + j);
             memory_free(path);
         }
-        double start = seconds();
+        double start = seconds(), start_processor = read_clock(CLOCK_PROCESS_CPUTIME_ID);
         for (int i = 0; i < ATTEMPTS; i++) CHECK_OK(ledger_fold(ledger, &attempts[i], NULL));
         CHECK_OK(ledger_flush(ledger));
-        spent += seconds() - start;
+        spent.wall += (seconds() - start) / (ATTEMPTS * EVENTS);
+        spent.processor += (read_clock(CLOCK_PROCESS_CPUTIME_ID) - start_processor) / (ATTEMPTS * EVENTS);
     }
     memory_free(attempts);
-    return spent / (ATTEMPTS * EVENTS);
+    return spent;
+}
+
+static void keep_less(Spent *best, Spent spent)
+{
+    best->wall = fmin(best->wall, spent.wall);
+    best->processor = fmin(best->processor, spent.processor);
 }
 
 static void bench(void)
@@ -140,13 +156,13 @@ static void bench(void)
     printf("status of the work directory     %6.1f ms\n", 1e3 * time_status(work, "-q"));
     printf("status of one study              %6.1f ms\n", 1e3 * time_status(work, "many"));
     CHECK_OK(ledger_open_writer(work, &ledger));
-    double alone = 1, together = 1; /* the best of three rounds: others use this machine too */
+    Spent alone = {1, 1}, together = {1, 1}; /* the best of three rounds: others use this machine too */
     for (int number = 1; number <= 6; number += 2) {
-        alone = fmin(alone, time_folds(ledger, work, plan, number, 1));
-        together = fmin(together, time_folds(ledger, work, plan, number + 1, EVENTS));
+        keep_less(&alone, time_folds(ledger, work, plan, number, 1));
+        keep_less(&together, time_folds(ledger, work, plan, number + 1, EVENTS));
     }
-    printf("an event, folded in by itself    %6.1f us\n", 1e6 * alone);
-    printf("an event, folded in with others  %6.1f us\n", 1e6 * together);
+    printf("an event, folded in by itself    %6.1f us, %.1f us of a processor\n", 1e6 * alone.wall, 1e6 * alone.processor);
+    printf("an event, folded in with others  %6.1f us, %.1f us of a processor\n", 1e6 * together.wall, 1e6 * together.processor);
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);
