@@ -39,6 +39,8 @@ Status directory_commit(const char *temporary, const char *path);
 /* Names in a directory, sorted by strcmp, without . and ..; freed by
  * names_free. */
 Status directory_list(const char *path, char ***names, size_t *count);
+/* The same, and no names where there is no such directory. */
+Status directory_list_any(const char *path, char ***names, size_t *count);
 void names_free(char **names, size_t count);
 
 /* PATH joined by '/', freed by memory_free; NULL without memory. */

@@ -28,15 +28,6 @@ static Status no_path(void)
     return status_no_memory(0, "a path");
 }
 
-/* A list that is empty where there is no such directory. */
-static Status list(const char *path, char ***names, size_t *count)
-{
-    Status status = directory_list(path, names, count);
-    if (status_code(status) != STATUS_NOT_FOUND) return status;
-    status_free(status);
-    return OK;
-}
-
 static bool in_set(const HashMap *set, const char *key)
 {
     Hash128 hash;
@@ -97,7 +88,7 @@ static Status need_studies(Search *search)
     char *path = path_join(search->work, "studies"), **names = NULL;
     size_t count = 0;
     if (path == NULL) return no_path();
-    Status status = list(path, &names, &count);
+    Status status = directory_list_any(path, &names, &count);
     memory_free(path);
     const char *forget = search->options->forget;
     bool known = forget == NULL;
@@ -118,7 +109,7 @@ static Status read_spec(const Search *search, const char *key, Json **spec)
     size_t count = 0;
     *spec = NULL;
     if (run == NULL) return no_path();
-    Status status = list(run, &names, &count);
+    Status status = directory_list_any(run, &names, &count);
     for (size_t i = count; i-- > 0 && status == OK && *spec == NULL;) {
         int64_t number;
         if (!parse_integer(names[i], &number)) continue;
@@ -218,7 +209,7 @@ static Status find_temporaries(const Search *search, const char *directory)
 {
     char **names;
     size_t count;
-    TRY(list(directory, &names, &count));
+    TRY(directory_list_any(directory, &names, &count));
     Status status = OK;
     for (size_t i = 0; i < count && status == OK; i++) {
         if (!is_temporary(names[i])) continue;
@@ -283,7 +274,7 @@ static Status find_in_run(const Search *search, const char *key)
     status_free(sound);
     Status status = output_is_kept(search, key, &keeps_output);
     if (status == OK) status = find_temporaries(search, run);
-    if (status == OK) status = list(run, &names, &count);
+    if (status == OK) status = directory_list_any(run, &names, &count);
     for (size_t i = 0; i < count && status == OK; i++) {
         int64_t number;
         if (!parse_integer(names[i], &number)) continue;
@@ -300,7 +291,7 @@ static Status find_in_artifacts(const Search *search, const char *directory)
 {
     char **names;
     size_t count;
-    TRY(list(directory, &names, &count));
+    TRY(directory_list_any(directory, &names, &count));
     Status status = OK;
     for (size_t i = 0; i < count && status == OK; i++)
         if (is_key(names[i]) && !in_set(&search->needed, names[i]))
@@ -314,7 +305,7 @@ static Status find_in_studies(const Search *search, const char *directory)
     const char *forget = search->options->forget;
     char **names;
     size_t count;
-    TRY(list(directory, &names, &count));
+    TRY(directory_list_any(directory, &names, &count));
     Status status = OK;
     for (size_t i = 0; i < count && status == OK; i++) {
         char *path = path_join(directory, names[i]);
@@ -335,7 +326,7 @@ static Status search_runs(Search *search, const char *runs)
 {
     char **names;
     size_t count;
-    TRY(list(runs, &names, &count));
+    TRY(directory_list_any(runs, &names, &count));
     Status status = need_live(search, names, count);
     for (size_t i = 0; i < count && status == OK; i++)
         if (is_key(names[i])) status = find_in_run(search, names[i]);

@@ -289,12 +289,8 @@ static Status import_attempts(Ledger *ledger, const char *key, const Verdicts *v
     char *run = run_directory(ledger->work, key), **names = NULL;
     size_t count = 0, found = 0;
     if (run == NULL) return status_no_memory(0, "a path");
-    Status status = directory_list(run, &names, &count);
+    Status status = directory_list_any(run, &names, &count);
     memory_free(run);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        return OK;
-    }
     int *numbers = memory_alloc((count + 1) * sizeof *numbers);
     if (status == OK && numbers == NULL) status = status_no_memory(count, "a list of attempts");
     for (size_t i = 0; status == OK && i < count; i++) {

@@ -22,7 +22,7 @@ typedef struct Check {
 typedef struct TableShape {
     const char *name, *row;            /* of the table; what people call a row */
     int keys;                          /* the first columns say which row it is */
-    const char *columns[24];
+    const char *columns[28];
 } TableShape;
 
 static const TableShape TABLES[] = {
@@ -33,7 +33,7 @@ static const TableShape TABLES[] = {
                         "seconds", "updated", "decided"}},
     {"attempts", "attempt", 2, {"key", "number", "state", "host", "pid", "code", "compiler", "threads", "ranks", "started",
                                 "ended", "updated", "begin_step", "step", "total", "checkpoint_step", "unit", "outcome",
-                                "message", "seconds", "peak_memory", "offset", "provenance"}},
+                                "message", "seconds", "peak_memory", "offset", "bad", "cpu", "active", "provenance"}},
     {"metrics", "metric", 3, {"key", "name", "step", "value"}},
     {"results", "result", 2, {"key", "name", "value"}},
     {"counts", "count", 4, {"study", "plan", "stage", "state", "jobs"}}};
@@ -187,11 +187,9 @@ static Status list_keys(const char *work, const char *below, char ***names, size
     *names = NULL;
     *count = 0;
     if (path == NULL) return status_no_memory(0, "a path");
-    Status status = directory_list(path, names, count);
+    Status status = directory_list_any(path, names, count);
     memory_free(path);
-    if (status_code(status) != STATUS_NOT_FOUND) return status;
-    status_free(status);
-    return OK;
+    return status;
 }
 
 static Status find_live(Check *check)
@@ -265,6 +263,19 @@ static Status compare(Check *check, const char *path, bool full)
     return check_artifacts(check, full);
 }
 
+/* What runs changes both sides, and not in one moment. */
+static Status tell_of_writer(const Check *check, const char *work)
+{
+    char *path = path_join(work, LEDGER_LOCK_NAME), *holder = NULL;
+    bool held = false;
+    Status status = path != NULL ? file_lock_look(path, &held, &holder) : status_no_memory(0, "a path");
+    if (held) check->tell(check->context, "A command is at work here, so that some of this may be of the moment:");
+    if (held) check->tell(check->context, holder);
+    memory_free(holder);
+    memory_free(path);
+    return status;
+}
+
 Status ledger_check(const char *work, bool full, LedgerTeller teller, void *context, int64_t *found)
 {
     *found = 0;
@@ -279,6 +290,7 @@ Status ledger_check(const char *work, bool full, LedgerTeller teller, void *cont
     ledger_close(check.fresh);
     hash_map_free(&check.live);
     memory_free(path);
+    if (status == OK && check.found > 0) status = tell_of_writer(&check, work);
     *found = check.found;
     return status;
 }

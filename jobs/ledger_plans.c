@@ -73,12 +73,8 @@ static Status list_traces(const char *work, HashMap *traces)
     char *runs = path_join(work, "runs"), **names = NULL;
     size_t count = 0;
     if (runs == NULL) return status_no_memory(0, "a path");
-    Status status = directory_list(runs, &names, &count);
+    Status status = directory_list_any(runs, &names, &count);
     memory_free(runs);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        return OK;
-    }
     for (size_t i = 0; i < count && status == OK; i++) {
         Hash128 key;
         uint32_t found;

@@ -13,18 +13,15 @@ static Status no_path(void)
     return status_no_memory(0, "a path");
 }
 
-/* A list that is empty where there is no such directory. */
 static Status list_below(const char *work, const char *name, char ***names, size_t *count)
 {
     char *path = path_join(work, name);
     *names = NULL;
     *count = 0;
     if (path == NULL) return no_path();
-    Status status = directory_list(path, names, count);
+    Status status = directory_list_any(path, names, count);
     memory_free(path);
-    if (status_code(status) != STATUS_NOT_FOUND) return status;
-    status_free(status);
-    return OK;
+    return status;
 }
 
 /* Jobs ------------------------------------------------------------------------- */
@@ -75,12 +72,8 @@ static Status describe_job(Ledger *ledger, const char *key)
     char *run = run_directory(ledger->work, key), **names = NULL;
     size_t count = 0;
     if (run == NULL) return no_path();
-    Status status = directory_list(run, &names, &count);
+    Status status = directory_list_any(run, &names, &count);
     memory_free(run);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        status = OK;
-    }
     for (size_t i = count; i-- > 0 && status == OK && !found;) {
         int64_t number;
         if (!parse_integer(names[i], &number)) continue;

@@ -7,24 +7,6 @@
 #include "jobs/attempt.h"
 #include "jobs/ledger_private.h"
 
-static void add_string(JsonWriter *writer, const char *key, const char *value)
-{
-    json_key(writer, key);
-    json_string(writer, value);
-}
-
-static void add_integer(JsonWriter *writer, const char *key, int64_t value)
-{
-    json_key(writer, key);
-    json_integer(writer, value);
-}
-
-static void add_real(JsonWriter *writer, const char *key, double value)
-{
-    json_key(writer, key);
-    json_real(writer, value);
-}
-
 /* JSON that is written already. */
 static void add_text(JsonWriter *writer, const char *key, const char *json)
 {
@@ -71,17 +53,17 @@ static Status find_key(Ledger *ledger, const char *prefix, char key[HASH_HEX_SIZ
 
 static Status show_job(Ledger *ledger, const char *key, JsonWriter *writer)
 {
-    add_string(writer, "key", key);
+    json_add_string(writer, "key", key);
     Status status = ledger_ask(ledger, SHOW_JOB, "s", key);
     while (ledger_next_row(ledger, SHOW_JOB, &status)) {
         sqlite3_stmt *row = ledger_row(ledger, SHOW_JOB);
-        add_string(writer, "stage", stage_name((StageId)sqlite3_column_int(row, 0)));
-        add_integer(writer, "stage_version", sqlite3_column_int64(row, 1));
-        add_string(writer, "state", job_state_name((JobState)sqlite3_column_int(row, 3)));
-        if (ledger_text(row, 4)[0] != '\0') add_string(writer, "cause", ledger_text(row, 4));
-        if (ledger_text(row, 5)[0] != '\0') add_string(writer, "message", ledger_text(row, 5));
+        json_add_string(writer, "stage", stage_name((StageId)sqlite3_column_int(row, 0)));
+        json_add_integer(writer, "stage_version", sqlite3_column_int64(row, 1));
+        json_add_string(writer, "state", job_state_name((JobState)sqlite3_column_int(row, 3)));
+        if (ledger_text(row, 4)[0] != '\0') json_add_string(writer, "cause", ledger_text(row, 4));
+        if (ledger_text(row, 5)[0] != '\0') json_add_string(writer, "message", ledger_text(row, 5));
         double updated = sqlite3_column_double(row, 6), decided = sqlite3_column_double(row, 7);
-        add_real(writer, "updated", updated > decided ? updated : decided);
+        json_add_real(writer, "updated", updated > decided ? updated : decided);
         add_text(writer, "inputs", ledger_text(row, 2));
     }
     TRY(status);
@@ -98,20 +80,20 @@ static void show_attempt(sqlite3_stmt *row, JsonWriter *writer)
     LedgerAttempt a;
     ledger_read_attempt(row, &a);
     json_begin_object(writer);
-    add_integer(writer, "number", a.number);
-    add_string(writer, "state", job_state_name(a.state));
-    if (a.outcome[0] != '\0') add_string(writer, "outcome", a.outcome);
-    if (a.message[0] != '\0') add_string(writer, "message", a.message);
-    add_real(writer, "started", a.started);
-    add_real(writer, "ended", a.ended);
-    add_real(writer, "seconds", a.seconds);
-    add_real(writer, "cpu_seconds", a.cpu);
-    add_integer(writer, "peak_memory", a.peak_memory);
-    add_integer(writer, "begin_step", a.begin_step);
-    add_integer(writer, "step", a.step);
-    add_integer(writer, "total", a.total);
-    add_integer(writer, "checkpoint_step", a.checkpoint_step);
-    add_string(writer, "unit", a.unit);
+    json_add_integer(writer, "number", a.number);
+    json_add_string(writer, "state", job_state_name(a.state));
+    if (a.outcome[0] != '\0') json_add_string(writer, "outcome", a.outcome);
+    if (a.message[0] != '\0') json_add_string(writer, "message", a.message);
+    json_add_real(writer, "started", a.started);
+    json_add_real(writer, "ended", a.ended);
+    json_add_real(writer, "seconds", a.seconds);
+    json_add_real(writer, "cpu_seconds", a.cpu);
+    json_add_integer(writer, "peak_memory", a.peak_memory);
+    json_add_integer(writer, "begin_step", a.begin_step);
+    json_add_integer(writer, "step", a.step);
+    json_add_integer(writer, "total", a.total);
+    json_add_integer(writer, "checkpoint_step", a.checkpoint_step);
+    json_add_string(writer, "unit", a.unit);
     add_text(writer, "provenance", ledger_text(row, 25));
     json_end_object(writer);
 }
@@ -165,8 +147,8 @@ Status ledger_show(Ledger *ledger, const char *prefix, JsonWriter *writer)
     if (status == OK) status = show_config(ledger, key, last, writer);
     if (status == OK) status = show_results(ledger, key, writer);
     char *artifact = artifact_directory(ledger->work, key), *run = run_directory(ledger->work, key);
-    if (artifact != NULL && file_exists(artifact)) add_string(writer, "artifact", artifact);
-    if (run != NULL && file_exists(run)) add_string(writer, "runs", run);
+    if (artifact != NULL && file_exists(artifact)) json_add_string(writer, "artifact", artifact);
+    if (run != NULL && file_exists(run)) json_add_string(writer, "runs", run);
     memory_free(artifact);
     memory_free(run);
     json_end_object(writer);

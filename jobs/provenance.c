@@ -158,11 +158,8 @@ void provenance_gather(Provenance *provenance)
 
 void provenance_write(const Provenance *provenance, JsonWriter *writer)
 {
-    for (int fact = 0; fact < FACT_COUNT; fact++) {
-        if (provenance->facts[fact][0] == '\0') continue;
-        json_key(writer, NAMES[fact]);
-        json_string(writer, provenance->facts[fact]);
-    }
+    for (int fact = 0; fact < FACT_COUNT; fact++)
+        if (provenance->facts[fact][0] != '\0') json_add_string(writer, NAMES[fact], provenance->facts[fact]);
 }
 
 void provenance_write_run(const ProvenanceOfRun *run, JsonWriter *writer)
@@ -171,20 +168,14 @@ void provenance_write_run(const ProvenanceOfRun *run, JsonWriter *writer)
     char host[HOST_NAME_MAX + 1] = "";
     size_t length = strlen(run->code), ending = strlen(DIRTY);
     gethostname(host, sizeof host - 1);
-    json_key(writer, "host");
-    json_string(writer, host);
-    json_key(writer, "pid");
-    json_integer(writer, (int64_t)getpid());
-    json_key(writer, "code");
-    json_string(writer, run->code);
+    json_add_string(writer, "host", host);
+    json_add_integer(writer, "pid", (int64_t)getpid());
+    json_add_string(writer, "code", run->code);
     json_key(writer, "dirty");
     json_bool(writer, length >= ending && strcmp(run->code + length - ending, DIRTY) == 0);
-    json_key(writer, "threads");
-    json_integer(writer, run->threads);
-    json_key(writer, "ranks");
-    json_integer(writer, run->ranks);
-    json_key(writer, "seed");
-    json_integer(writer, run->seed);
+    json_add_integer(writer, "threads", run->threads);
+    json_add_integer(writer, "ranks", run->ranks);
+    json_add_integer(writer, "seed", run->seed);
     Provenance provenance;
     provenance_gather(&provenance);
     provenance_write(&provenance, writer);

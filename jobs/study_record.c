@@ -101,18 +101,6 @@ void study_write_jobs(const Plan *plan, const uint32_t *jobs, JsonWriter *writer
     json_end_object(writer);
 }
 
-static void add_string(JsonWriter *writer, const char *key, const char *value)
-{
-    json_key(writer, key);
-    json_string(writer, value);
-}
-
-static void add_integer(JsonWriter *writer, const char *key, int64_t value)
-{
-    json_key(writer, key);
-    json_integer(writer, value);
-}
-
 /* Begins and ends a line; all lines share one text. */
 static void begin_line(JsonWriter *writer)
 {
@@ -129,28 +117,28 @@ static void end_line(JsonWriter *writer)
 static void write_head(JsonWriter *writer, const Plan *plan, const char *overrides, double recorded)
 {
     begin_line(writer);
-    add_integer(writer, "record", RECORD_FORMAT);
-    add_string(writer, "study", plan->study->name);
-    add_string(writer, "path", plan->study->path);
+    json_add_integer(writer, "record", RECORD_FORMAT);
+    json_add_string(writer, "study", plan->study->name);
+    json_add_string(writer, "path", plan->study->path);
     json_key(writer, "recorded");
     json_real(writer, recorded);
     json_key(writer, "overrides");
     text_append(&writer->text, overrides);
     writer->need_comma = true;
-    add_integer(writer, "trials", (int64_t)plan->study->trial_count);
-    add_integer(writer, "jobs", (int64_t)plan->count);
+    json_add_integer(writer, "trials", (int64_t)plan->study->trial_count);
+    json_add_integer(writer, "jobs", (int64_t)plan->count);
     end_line(writer);
 }
 
 static void write_job(JsonWriter *writer, const Plan *plan, const PlanJob *job)
 {
     begin_line(writer);
-    add_string(writer, "key", job->key);
-    add_string(writer, "stage", stage_name(job->stage));
-    add_integer(writer, "version", job->definition->version);
+    json_add_string(writer, "key", job->key);
+    json_add_string(writer, "stage", stage_name(job->stage));
+    json_add_integer(writer, "version", job->definition->version);
     json_key(writer, "inputs");
     study_write_jobs(plan, job->inputs, writer);
-    add_integer(writer, "trials", job->trials);
+    json_add_integer(writer, "trials", job->trials);
     end_line(writer);
 }
 
@@ -158,9 +146,9 @@ static void write_trial(JsonWriter *writer, const Plan *plan, size_t number)
 {
     const Trial *trial = &plan->study->trials[number];
     begin_line(writer);
-    add_string(writer, "variant", trial->variant);
-    add_string(writer, "group", trial->group);
-    add_integer(writer, "seed", trial->seed);
+    json_add_string(writer, "variant", trial->variant);
+    json_add_string(writer, "group", trial->group);
+    json_add_integer(writer, "seed", trial->seed);
     json_key(writer, "axes");
     study_write_axes(trial, writer);
     json_key(writer, "jobs");

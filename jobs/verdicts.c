@@ -17,24 +17,6 @@ static char *verdicts_path(const char *work, const char *key)
 
 /* Writing ---------------------------------------------------------------------- */
 
-static void add_string(JsonWriter *writer, const char *key, const char *value)
-{
-    json_key(writer, key);
-    json_string(writer, value);
-}
-
-static void add_real(JsonWriter *writer, const char *key, double value)
-{
-    json_key(writer, key);
-    json_real(writer, value);
-}
-
-static void add_integer(JsonWriter *writer, const char *key, int64_t value)
-{
-    json_key(writer, key);
-    json_integer(writer, value);
-}
-
 static Status append(const char *work, const char *key, JsonWriter *writer, bool sync)
 {
     char *path = verdicts_path(work, key), *run = run_directory(work, key);
@@ -55,10 +37,10 @@ Status verdict_append_job(const char *work, const char *key, double time, JobSta
 {
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    add_real(&writer, "time", time);
-    add_string(&writer, "state", job_state_name(state));
-    if (cause != NULL) add_string(&writer, "cause", cause);
-    if (message != NULL) add_string(&writer, "message", message);
+    json_add_real(&writer, "time", time);
+    json_add_string(&writer, "state", job_state_name(state));
+    if (cause != NULL) json_add_string(&writer, "cause", cause);
+    if (message != NULL) json_add_string(&writer, "message", message);
     /* The others follow from these, from plans and from artifacts. */
     bool must_last = state == STATE_FAILED || state == STATE_PAUSED || state == STATE_CANCELLED || state == STATE_SKIPPED;
     return append(work, key, &writer, must_last);
@@ -68,16 +50,16 @@ Status verdict_append_attempt(const char *work, double time, const LedgerAttempt
 {
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    add_real(&writer, "time", time);
-    add_integer(&writer, "attempt", a->number);
-    add_string(&writer, "state", job_state_name(a->state));
-    add_string(&writer, "host", a->host);
-    add_integer(&writer, "pid", a->pid);
-    add_real(&writer, "started", a->started);
-    add_real(&writer, "ended", a->ended);
-    add_string(&writer, "outcome", a->outcome);
-    add_string(&writer, "message", a->message);
-    add_real(&writer, "seconds", a->seconds);
+    json_add_real(&writer, "time", time);
+    json_add_integer(&writer, "attempt", a->number);
+    json_add_string(&writer, "state", job_state_name(a->state));
+    json_add_string(&writer, "host", a->host);
+    json_add_integer(&writer, "pid", a->pid);
+    json_add_real(&writer, "started", a->started);
+    json_add_real(&writer, "ended", a->ended);
+    json_add_string(&writer, "outcome", a->outcome);
+    json_add_string(&writer, "message", a->message);
+    json_add_real(&writer, "seconds", a->seconds);
     return append(work, a->key, &writer, false);
 }
 
