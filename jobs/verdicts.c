@@ -42,7 +42,8 @@ Status verdict_append_job(const char *work, const char *key, double time, JobSta
     if (cause != NULL) json_add_string(&writer, "cause", cause);
     if (message != NULL) json_add_string(&writer, "message", message);
     /* The others follow from these, from plans and from artifacts. */
-    bool must_last = state == STATE_FAILED || state == STATE_PAUSED || state == STATE_CANCELLED || state == STATE_SKIPPED;
+    bool must_last = state == STATE_FAILED || state == STATE_PAUSED || state == STATE_CANCELLED ||
+        state == STATE_SKIPPED;
     return append(work, key, &writer, must_last);
 }
 
