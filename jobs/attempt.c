@@ -21,7 +21,7 @@
 #include "models/engine/backend.h"
 
 #define METRIC_EVENTS 500  /* of one job, about */
-#define WAIT_SHARE 0.01    /* of its time that a job waits for checkpoints, at most */
+#define WAIT_SHARE 0.008   /* of its time that a job waits for checkpoints, about, at most */
 
 /* Set by signals; the only thing that a handler touches. */
 static volatile sig_atomic_t stop_signal;
