@@ -177,7 +177,7 @@ static void test_refused(void)
         {"sweep: {sed: [0]}", "unknown key 'sed': did you mean 'seed'?"},
         {"sweep: {seed: {rang: [0, 1]}}", "unknown axis notation 'rang'"},
         {"sweep: {seed: {range: [3, 3]}}", "the range is empty"},
-        {"sweep: {seed: {range: [0, 1, 0]}}", "step 1 or more"},
+        {"sweep: {seed: {range: [0, 1, 0]}}", "a range's step is not 0"},
         {"sweep: {seed: {range: [0]}}", "expected a list of"},
         {"sweep: {seed: {range: [0, 1], values: [2]}}", "an axis has one of"},
         {"sweep: {train.rate: {logspace: [0, 1, 3]}}", "above 0"},
