@@ -1,10 +1,12 @@
 #include "jobs/plan.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "framework/files.h"
 #include "framework/log.h"
 #include "jobs/artifact.h"
+#include "jobs/halving.h"
 #include "jobs/hash_map.h"
 
 /* Fingerprints read files, so each distinct set of a stage's values is asked once. */
@@ -21,6 +23,18 @@ typedef struct Planner {
     Fingerprints fingerprints;
     size_t capacity;
 } Planner;
+
+static const char *const NEED_NAMES[] = {
+#define X(need, name) [need] = name,
+    JOB_NEEDS(X)
+#undef X
+};
+static_assert(sizeof NEED_NAMES / sizeof NEED_NAMES[0] == JOB_NEED_COUNT, "every need has a name");
+
+const char *job_need_name(JobNeed need)
+{
+    return need < JOB_NEED_COUNT ? NEED_NAMES[need] : "?";
+}
 
 static Status no_memory(void)
 {
@@ -64,11 +78,9 @@ static Status find_fingerprint(Planner *planner, const Stage *stage, const Confi
     return hash_map_insert(&all->known, asked, (uint32_t)all->count++, &index);
 }
 
-static Status compute_key(Planner *planner, const Stage *stage, const Config *config, const uint32_t *trial_jobs,
-                          Hash128 *key)
+static Status compute_key(const Planner *planner, const Stage *stage, const Config *config, Hash128 fingerprint,
+                          const uint32_t *trial_jobs, Hash128 *key)
 {
-    Hash128 fingerprint = {0};
-    if (stage->fingerprint != NULL) TRY(find_fingerprint(planner, stage, config, &fingerprint));
     Hasher *hasher = hasher_create();
     if (hasher == NULL) return no_memory();
     hasher_add_string(hasher, stage_name(stage->id));
@@ -83,9 +95,19 @@ static Status compute_key(Planner *planner, const Stage *stage, const Config *co
     return OK;
 }
 
-static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, const uint32_t *trial_jobs)
+static Status check_job(const Plan *plan, const Stage *stage, size_t trial)
+{
+    const Trial *which = &plan->study->trials[trial];
+    if (stage->check == NULL) return OK;
+    return status_wrap(stage->check(which->config), "%s: %s, seed %lld", plan->study->path, which->group,
+                       (long long)which->seed);
+}
+
+static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, Hash128 fingerprint,
+                      const uint32_t *trial_jobs)
 {
     Plan *plan = planner->plan;
+    TRY(check_job(plan, stage, trial));
     if (plan->count == planner->capacity) {
         size_t capacity = planner->capacity > 0 ? planner->capacity * 2 : 64;
         PlanJob *jobs = memory_resize(plan->jobs, capacity * sizeof *jobs);
@@ -97,6 +119,7 @@ static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash12
     PlanJob *job = &plan->jobs[plan->count++];
     *job = (PlanJob){.stage = stage->id, .definition = stage, .config = config, .first_trial = (uint32_t)trial};
     hash_to_hex(key, job->key);
+    if (stage->fingerprint != NULL) hash_to_hex(fingerprint, job->fingerprint);
     for (int input = 0; input < STAGE_COUNT; input++)
         job->inputs[input] = (stage->inputs & 1u << input) != 0 ? trial_jobs[input] : NO_JOB;
     job->resources = resources_of(config, stage->id, stage->parallel);
@@ -116,11 +139,13 @@ static Status plan_trial(Planner *planner, size_t trial)
             if ((stage->inputs & 1u << input) != 0 && (input >= id || trial_jobs[input] == NO_JOB))
                 return status_error(STATUS_INTERNAL, "stage %s reads stage %s, which does not come before it",
                                     stage_name((StageId)id), stage_name((StageId)input));
-        Hash128 key;
-        TRY(compute_key(planner, stage, plan->study->trials[trial].config, trial_jobs, &key));
+        const Config *config = plan->study->trials[trial].config;
+        Hash128 key, fingerprint = {0};
+        if (stage->fingerprint != NULL) TRY(find_fingerprint(planner, stage, config, &fingerprint));
+        TRY(compute_key(planner, stage, config, fingerprint, trial_jobs, &key));
         uint32_t index = 0;
         TRY(hash_map_insert(&planner->keys, key, (uint32_t)plan->count, &index));
-        if (index == plan->count) TRY(add_job(planner, stage, trial, key, trial_jobs));
+        if (index == plan->count) TRY(add_job(planner, stage, trial, key, fingerprint, trial_jobs));
         trial_jobs[id] = index;
         plan->jobs[index].trials++;
     }
@@ -155,9 +180,10 @@ static Status find_finished(Plan *plan)
         Status sound = artifact_check(plan->work, job->key, false);
         if (sound == OK)
             job->need = JOB_FINISHED;
-        else if (status_code(sound) == STATUS_CORRUPT || status_code(sound) == STATUS_NOT_FOUND)
+        else if (status_code(sound) == STATUS_CORRUPT || status_code(sound) == STATUS_NOT_FOUND) {
+            job->damaged = true;
             log_status(LOG_LEVEL_WARNING, status_wrap(sound, "%s is damaged and will be made again", stage_name(job->stage)));
-        else
+        } else
             status = sound;
     }
     hash_map_free(&present);
@@ -165,27 +191,47 @@ static Status find_finished(Plan *plan)
     return status;
 }
 
-/* From the last stages back: an unfinished job is needed where it ends a trial
- * or a needed job reads it. Jobs come after their inputs, so one pass does. */
+/* The job that a trial ends with; NO_JOB where the plan has no stage. */
+static uint32_t last_job(const Plan *plan, size_t trial)
+{
+    for (int stage = STAGE_COUNT - 1; stage >= 0; stage--)
+        if (plan->trial_jobs[trial * STAGE_COUNT + (size_t)stage] != NO_JOB)
+            return plan->trial_jobs[trial * STAGE_COUNT + (size_t)stage];
+    return NO_JOB;
+}
+
+/* From the last stages back: an unfinished job is for `need` where it ends a trial of that need or a job of that
+ * need reads it. Jobs come after their inputs, so one pass does. Needs that were given before stay. */
+static void mark(Plan *plan, JobNeed need)
+{
+    for (size_t trial = 0; trial < plan->study->trial_count; trial++) {
+        uint32_t index = last_job(plan, trial);
+        if (index != NO_JOB && plan->jobs[index].need == JOB_UNNEEDED && halving_need(plan->halving, plan, trial) == need)
+            plan->jobs[index].need = need;
+    }
+    for (size_t i = plan->count; i-- > 0;) {
+        if (plan->jobs[i].need != need) continue;
+        for (int input = 0; input < STAGE_COUNT; input++) {
+            uint32_t from = plan->jobs[i].inputs[input];
+            if (from != NO_JOB && plan->jobs[from].need == JOB_UNNEEDED) plan->jobs[from].need = need;
+        }
+    }
+}
+
 static void mark_needed(Plan *plan)
 {
-    for (size_t trial = 0; trial < plan->study->trial_count; trial++)
-        for (int stage = STAGE_COUNT - 1; stage >= 0; stage--) {
-            uint32_t index = plan->trial_jobs[trial * STAGE_COUNT + (size_t)stage];
-            if (index == NO_JOB) continue;
-            if (plan->jobs[index].need == JOB_UNNEEDED) plan->jobs[index].need = JOB_NEEDED;
-            break;
-        }
-    for (size_t i = plan->count; i-- > 0;) {
+    mark(plan, JOB_NEEDED);
+    if (plan->halving != NULL) {
+        mark(plan, JOB_LATER);
+        mark(plan, JOB_SKIPPED);
+    }
+    for (size_t i = 0; i < plan->count; i++) {
         if (plan->jobs[i].need == JOB_FINISHED) plan->finished++;
         if (plan->jobs[i].need != JOB_NEEDED) continue;
         plan->needed++;
         plan->stage_needed[plan->jobs[i].stage]++;
-        for (int input = 0; input < STAGE_COUNT; input++) {
-            uint32_t from = plan->jobs[i].inputs[input];
-            if (from != NO_JOB && plan->jobs[from].need == JOB_UNNEEDED) plan->jobs[from].need = JOB_NEEDED;
-        }
     }
+    plan->undecided = halving_waits(plan->halving) && plan->needed > 0;
 }
 
 static Status fill(Planner *planner)
@@ -197,6 +243,7 @@ static Status fill(Planner *planner)
     for (size_t trial = 0; trial < plan->study->trial_count; trial++) TRY(plan_trial(planner, trial));
     for (size_t i = 0; i < plan->count; i++) plan->jobs[i].need = JOB_UNNEEDED;
     TRY(find_finished(plan));
+    TRY(halving_decide(plan, &plan->halving));
     mark_needed(plan);
     return OK;
 }
@@ -225,6 +272,7 @@ void plan_destroy(Plan *plan)
     memory_free(plan->work);
     memory_free(plan->jobs);
     memory_free(plan->trial_jobs);
+    halving_destroy(plan->halving);
     memory_free(plan);
 }
 

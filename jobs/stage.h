@@ -51,6 +51,13 @@ typedef struct Stage {
     /* Writes the artifact into context->output after the last step. Collective. */
     Status (*finish)(void *state);
     void (*destroy)(void *state);
+    /* Whether the values fit together, as far as that can be told before anything runs; the message names the key.
+     * Called by plan_create once for each job of the stage. NULL: nothing to check. */
+    Status (*check)(const Config *config);
+    /* The key that is the number of steps, by which times are estimated; NULL: none is. */
+    const char *steps_key;
+    /* The keys that name what `fingerprint` reads, as "data.root, data.class_vectors", for people. */
+    const char *outside;
 } Stage;
 
 /* Registered stages, by id. */

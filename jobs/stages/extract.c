@@ -336,4 +336,5 @@ const Stage STAGE_DEF_EXTRACT = {
     .step = extract_step,
     .finish = extract_finish,
     .destroy = extract_destroy,
+    .outside = "data.root, data.class_vectors",
 };

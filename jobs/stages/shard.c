@@ -149,4 +149,6 @@ const Stage STAGE_DEF_SHARD = {
     .step = shard_step,
     .finish = shard_finish,
     .destroy = shard_destroy,
+    .outside = "data.root, data.train_json, data.train_images, data.train_panoptic, data.val_json, data.val_images, "
+               "data.val_panoptic, data.unseen_file",
 };

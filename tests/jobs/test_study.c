@@ -182,7 +182,7 @@ static void test_refused(void)
         {"sweep: {seed: {range: [0, 1], values: [2]}}", "an axis has one of"},
         {"sweep: {train.rate: {logspace: [0, 1, 3]}}", "above 0"},
         {"sweep: {train.rate: {linspace: [0, 1, 0]}}", "is a count"},
-        {"sweep: {zip: {seed: [1, 2], train.steps: [1]}}", "'train.steps' has 1 values where the first key has 2"},
+        {"sweep: {zip: {seed: [1, 2], train.steps: [1]}}", "'train.steps' has 1 values where 'seed' has 2"},
         {"sweep: {points: [seed]}", "a point is a map"},
         {"sweep: {random: {count: 3}}", "random wants keys"},
         {"sweep: {random: {count: 0, keys: {seed: {choice: [1]}}}}", "random wants a count"},
