@@ -1,0 +1,48 @@
+/* What a job is made from, as numbers that compare fast: for plan_why.c. */
+#ifndef JOBS_PLAN_FACTS_H
+#define JOBS_PLAN_FACTS_H
+
+#include "framework/memory.h"
+#include "jobs/hash_map.h"
+#include "jobs/plan.h"
+
+/* Texts by number: equal texts have equal numbers. */
+enum { FACT_ABSENT = 0, FACT_UNKNOWN = 1 };
+
+typedef struct Facts {
+    uint32_t *values;              /* [CONFIG_SCHEMA_COUNT]: of keys that the job or one before it reads; no paths */
+    uint32_t *paths;               /* [CONFIG_SCHEMA_COUNT]: of paths; they say where, not what, and don't count */
+    uint32_t versions[STAGE_COUNT], fingerprints[STAGE_COUNT], keys[STAGE_COUNT]; /* of the job and those before it */
+    const char *stray;             /* a key of the manifest that is none any more, or NULL */
+    uint32_t strays;
+} Facts;
+
+typedef struct FinishedJob {
+    char key[HASH_HEX_SIZE];
+    StageId stage;
+    int64_t made;                  /* nanoseconds since 1970 */
+    Facts facts;
+} FinishedJob;
+
+typedef struct FactBook {
+    Arena *arena;
+    HashMap numbers, by_key;       /* of texts; of finished jobs */
+    const char **texts;
+    size_t text_count, text_capacity;
+    FinishedJob *finished;         /* by stage */
+    size_t finished_count, finished_capacity;
+} FactBook;
+
+/* Zero-initialise `book`; cleared after a failure too. Reads every manifest below WORK/artifacts that can be read. */
+Status facts_read(FactBook *book, const char *work);
+void facts_clear(FactBook *book);
+Status facts_allocate(FactBook *book, Facts *facts);
+/* Of a planned job; `facts` is allocated. */
+Status facts_of_job(FactBook *book, const Plan *plan, uint32_t job, Facts *facts);
+/* How many facts differ. What is unknown differs where the keys of its jobs do. */
+uint32_t facts_distance(const Facts *a, const Facts *b);
+/* Whether a stage's artifact is gone, so that only its key is known. */
+bool facts_is_unknown(const Facts *facts, int stage);
+const char *facts_text(const FactBook *book, uint32_t number);
+
+#endif
