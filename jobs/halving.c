@@ -199,7 +199,7 @@ void halving_describe(const Halving *halving, size_t index, Text *out)
     text_format(out, ": %s ", halving->settings->metric);
     append_metric(out, group->metric);
     if (!group->skipped) {
-        text_append(out, " at the one before");
+        text_append(out, " in the one before");
         return;
     }
     text_format(out, ", the best %zu of %zu went on from ", rung->kept, rung->groups);

@@ -30,6 +30,8 @@ static Status add_setting(StudyReader *reader, Point *point, const char *name, c
 static Status read_axis(StudyReader *reader, const char *key, const Yaml *yaml, Dimension *out)
 {
     Values values;
+    if (strcmp(key, VARIANT_KEY) == 0)
+        return study_bad(reader, yaml, "all variants run; leave some out by exclude: [{variant: NAME}]");
     if (config_find_key(key, NULL) == NULL) { /* before its values, whose errors would be beside the point */
         const char *ignored;
         TRY(study_check_value(reader, key, yaml, &ignored));
