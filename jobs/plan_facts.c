@@ -175,15 +175,18 @@ static void forget(int stage, Facts *facts)
     }
 }
 
-/* Inputs come from earlier stages, so that one pass down meets all that a job was made from. */
+/* Inputs come from earlier stages, so that one pass down meets all that a job was made from. Behind one that is gone
+ * there may be any of the stages before it. */
 static void complete(FactBook *book, FinishedJob *job)
 {
+    bool gone = false;
     for (int stage = (int)job->stage - 1; stage >= 0; stage--) {
-        if (job->facts.keys[stage] == FACT_ABSENT) continue;
-        const FinishedJob *input = find_finished(book, job->facts.keys[stage]);
+        bool named = job->facts.keys[stage] != FACT_ABSENT;
+        const FinishedJob *input = named ? find_finished(book, job->facts.keys[stage]) : NULL;
+        gone |= named && input == NULL;
         if (input != NULL)
             inherit(input, &job->facts);
-        else
+        else if (gone)
             forget(stage, &job->facts);
     }
 }
@@ -265,7 +268,18 @@ Status facts_of_job(FactBook *book, const Plan *plan, uint32_t index, Facts *fac
 
 bool facts_is_unknown(const Facts *facts, int stage)
 {
-    return facts->keys[stage] != FACT_ABSENT && facts->versions[stage] == FACT_UNKNOWN;
+    return facts->versions[stage] == FACT_UNKNOWN;
+}
+
+bool facts_key_differs(const Facts *a, const Facts *b, int stage)
+{
+    return b->keys[stage] != FACT_ABSENT && a->keys[stage] != b->keys[stage];
+}
+
+bool facts_files_differ(const Facts *a, const Facts *b, int stage)
+{
+    bool known = a->fingerprints[stage] != FACT_UNKNOWN && b->fingerprints[stage] != FACT_UNKNOWN;
+    return known && a->fingerprints[stage] != b->fingerprints[stage];
 }
 
 uint32_t facts_distance(const Facts *a, const Facts *b)
@@ -274,12 +288,9 @@ uint32_t facts_distance(const Facts *a, const Facts *b)
     int count = CONFIG_SCHEMA_COUNT;
     for (int i = 0; i < count; i++)
         distance += (uint32_t)((a->values[i] != b->values[i]) & (b->values[i] != FACT_UNKNOWN));
-    for (int stage = 0; stage < STAGE_COUNT; stage++) {
-        bool unknown = facts_is_unknown(b, stage);
-        uint32_t known = (uint32_t)(a->versions[stage] != b->versions[stage]) +
-                         (uint32_t)(a->fingerprints[stage] != b->fingerprints[stage] &&
-                                    a->fingerprints[stage] != FACT_UNKNOWN && b->fingerprints[stage] != FACT_UNKNOWN);
-        distance += unknown ? (uint32_t)(a->keys[stage] != b->keys[stage]) : known;
-    }
+    for (int stage = 0; stage < STAGE_COUNT; stage++)
+        distance += facts_is_unknown(b, stage) ? (uint32_t)facts_key_differs(a, b, stage)
+                                               : (uint32_t)(a->versions[stage] != b->versions[stage]) +
+                                                     (uint32_t)facts_files_differ(a, b, stage);
     return distance;
 }

@@ -41,8 +41,10 @@ Status facts_allocate(FactBook *book, Facts *facts);
 Status facts_of_job(FactBook *book, const Plan *plan, uint32_t job, Facts *facts);
 /* How many facts differ. What is unknown differs where the keys of its jobs do. */
 uint32_t facts_distance(const Facts *a, const Facts *b);
-/* Whether a stage's artifact is gone, so that only its key is known. */
+/* Whether a stage's artifact is gone, so that at most its key is known. */
 bool facts_is_unknown(const Facts *facts, int stage);
+bool facts_key_differs(const Facts *a, const Facts *b, int stage);
+bool facts_files_differ(const Facts *a, const Facts *b, int stage);
 const char *facts_text(const FactBook *book, uint32_t number);
 
 #endif

@@ -182,7 +182,7 @@ static void tell_stage(Listing *listing, int stage, const Facts *now, const Fact
 {
     char name[64];
     if (facts_is_unknown(before, stage)) {
-        if (before->keys[stage] != now->keys[stage] && begin_difference(listing))
+        if (facts_key_differs(now, before, stage) && begin_difference(listing))
             text_format(listing->out, "input %s: %.*s -> %.*s, and the former's artifact is gone",
                         stage_name((StageId)stage), KEY_SHOWN, facts_text(&listing->why->book, before->keys[stage]),
                         KEY_SHOWN, facts_text(&listing->why->book, now->keys[stage]));
@@ -191,9 +191,7 @@ static void tell_stage(Listing *listing, int stage, const Facts *now, const Fact
     snprintf(name, sizeof name, "version of stage %s", stage_name((StageId)stage));
     if (before->versions[stage] != now->versions[stage])
         tell_change(listing, name, before->versions[stage], now->versions[stage]);
-    if (before->fingerprints[stage] != now->fingerprints[stage] && before->fingerprints[stage] != FACT_UNKNOWN &&
-        now->fingerprints[stage] != FACT_UNKNOWN)
-        tell_files(listing, stage, now, before);
+    if (facts_files_differ(now, before, stage)) tell_files(listing, stage, now, before);
 }
 
 static void tell_differences(Listing *listing, const Facts *before)
