@@ -191,7 +191,7 @@ static void complete(FactBook *book, FinishedJob *job)
     }
 }
 
-Status facts_read(FactBook *book, const char *work)
+static Status read_finished(FactBook *book, const char *work)
 {
     char *directory = path_join(work, "artifacts"), **names = NULL;
     size_t count = 0;
@@ -218,16 +218,6 @@ Status facts_read(FactBook *book, const char *work)
     }
     for (size_t i = 0; i < book->finished_count; i++) complete(book, &book->finished[i]);
     return OK;
-}
-
-void facts_clear(FactBook *book)
-{
-    hash_map_free(&book->numbers);
-    hash_map_free(&book->by_key);
-    memory_free(book->texts);
-    memory_free(book->finished);
-    arena_destroy(book->arena);
-    *book = (FactBook){0};
 }
 
 /* Planned jobs ------------------------------------------------------------------- */
@@ -282,15 +272,123 @@ bool facts_files_differ(const Facts *a, const Facts *b, int stage)
     return known && a->fingerprints[stage] != b->fingerprints[stage];
 }
 
-uint32_t facts_distance(const Facts *a, const Facts *b)
+/* Nearest --------------------------------------------------------------------------- */
+
+static size_t row_width(void)
 {
-    uint32_t distance = b->strays;
-    int count = CONFIG_SCHEMA_COUNT;
-    for (int i = 0; i < count; i++)
-        distance += (uint32_t)((a->values[i] != b->values[i]) & (b->values[i] != FACT_UNKNOWN));
-    for (int stage = 0; stage < STAGE_COUNT; stage++)
-        distance += facts_is_unknown(b, stage) ? (uint32_t)facts_key_differs(a, b, stage)
-                                               : (uint32_t)(a->versions[stage] != b->versions[stage]) +
-                                                     (uint32_t)facts_files_differ(a, b, stage);
+    return (size_t)CONFIG_SCHEMA_COUNT + 3 * STAGE_COUNT;
+}
+
+/* All facts in one row, such that two rows differ in a place where neither is FACT_UNKNOWN. A key counts only where the
+ * job's artifact is gone; `whole` is of a planned job, of which all keys are given. */
+static void fill_row(const Facts *facts, bool whole, uint32_t *row)
+{
+    size_t keys = (size_t)CONFIG_SCHEMA_COUNT;
+    memcpy(row, facts->values, keys * sizeof *row);
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        bool ghost = facts_is_unknown(facts, stage) && facts->keys[stage] != FACT_ABSENT;
+        *(row + keys + stage) = facts->versions[stage];
+        *(row + keys + STAGE_COUNT + stage) = facts->fingerprints[stage];
+        *(row + keys + 2 * STAGE_COUNT + stage) = whole || ghost ? facts->keys[stage] : FACT_UNKNOWN;
+    }
+}
+
+static uint32_t rows_distance(const uint32_t *a, const uint32_t *b, size_t width)
+{
+    uint32_t distance = 0;
+    for (size_t i = 0; i < width; i++)
+        distance += (uint32_t)((a[i] != b[i]) & (a[i] != FACT_UNKNOWN) & (b[i] != FACT_UNKNOWN));
     return distance;
+}
+
+static Status fill_table(FactBook *book, FactTable *table)
+{
+    size_t width = row_width();
+    const FinishedJob *jobs = book->finished + table->begin;
+    uint32_t *whole = memory_alloc(table->count * width * sizeof *whole);
+    table->columns = arena_alloc(book->arena, width * sizeof *table->columns);
+    Status status = whole == NULL || table->columns == NULL ? no_memory() : OK;
+    for (size_t i = 0; i < table->count && status == OK; i++) fill_row(&jobs[i].facts, false, whole + i * width);
+    for (size_t column = 0; column < width && status == OK; column++) {
+        bool varies = false;
+        for (size_t i = 1; i < table->count && !varies; i++) varies = whole[i * width + column] != whole[column];
+        if (varies) table->columns[table->width++] = (uint32_t)column;
+    }
+    if (status == OK) {
+        table->rows = arena_alloc(book->arena, (table->count * table->width + 1) * sizeof *table->rows);
+        if (table->rows == NULL) status = no_memory();
+    }
+    for (size_t i = 0; i < table->count && status == OK; i++)
+        for (size_t column = 0; column < table->width; column++)
+            table->rows[i * table->width + column] = whole[i * width + table->columns[column]];
+    memory_free(whole);
+    return status;
+}
+
+static Status fill_tables(FactBook *book)
+{
+    size_t begin = 0;
+    for (int stage = 0; stage < STAGE_COUNT; stage++) {
+        FactTable *table = &book->tables[stage];
+        table->begin = begin;
+        while (begin < book->finished_count && (int)book->finished[begin].stage == stage) begin++;
+        table->count = begin - table->begin;
+        if (table->count > 0) TRY(fill_table(book, table));
+    }
+    return OK;
+}
+
+/* `asked` holds the table's columns of the job's row. */
+static const FinishedJob *search_table(const FactBook *book, const FactTable *table, const uint32_t *asked,
+                                       const char *key)
+{
+    const FinishedJob *nearest = NULL;
+    uint32_t least = 0;
+    for (size_t i = 0; i < table->count; i++) {
+        const FinishedJob *job = &book->finished[table->begin + i];
+        uint32_t found = rows_distance(asked, table->rows + i * table->width, table->width) + job->facts.strays;
+        if (nearest != NULL && (found > least || (found == least && job->made <= nearest->made))) continue;
+        if (strcmp(job->key, key) == 0) continue;
+        nearest = job;
+        least = found;
+    }
+    return nearest;
+}
+
+Status facts_find_nearest(FactBook *book, const Facts *facts, StageId stage, const char *key,
+                          const FinishedJob **nearest, uint32_t *distance)
+{
+    const FactTable *table = &book->tables[stage];
+    size_t width = row_width();
+    uint32_t *rows = memory_alloc(3 * width * sizeof *rows);
+    *nearest = NULL;
+    if (rows == NULL) return no_memory();
+    uint32_t *asked = rows + width, *other = rows + 2 * width;
+    fill_row(facts, true, rows);
+    for (size_t column = 0; column < table->width; column++) asked[column] = rows[table->columns[column]];
+    *nearest = search_table(book, table, asked, key);
+    if (*nearest != NULL) {
+        fill_row(&(*nearest)->facts, false, other);
+        *distance = rows_distance(rows, other, width) + (*nearest)->facts.strays;
+    }
+    memory_free(rows);
+    return OK;
+}
+
+/* Whole ----------------------------------------------------------------------------- */
+
+Status facts_read(FactBook *book, const char *work)
+{
+    TRY(read_finished(book, work));
+    return fill_tables(book);
+}
+
+void facts_clear(FactBook *book)
+{
+    hash_map_free(&book->numbers);
+    hash_map_free(&book->by_key);
+    memory_free(book->texts);
+    memory_free(book->finished);
+    arena_destroy(book->arena);
+    *book = (FactBook){0};
 }

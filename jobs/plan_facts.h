@@ -24,6 +24,15 @@ typedef struct FinishedJob {
     Facts facts;
 } FinishedJob;
 
+/* The finished jobs of one stage, by the facts in which they differ from each other: where they are alike, none of
+ * them is nearer than another. */
+typedef struct FactTable {
+    size_t begin, count;           /* in `finished` */
+    uint32_t *columns;             /* [width]: places in a row of all facts */
+    size_t width;
+    uint32_t *rows;                /* [count, width] */
+} FactTable;
+
 typedef struct FactBook {
     Arena *arena;
     HashMap numbers, by_key;       /* of texts; of finished jobs */
@@ -31,6 +40,7 @@ typedef struct FactBook {
     size_t text_count, text_capacity;
     FinishedJob *finished;         /* by stage */
     size_t finished_count, finished_capacity;
+    FactTable tables[STAGE_COUNT];
 } FactBook;
 
 /* Zero-initialise `book`; cleared after a failure too. Reads every manifest below WORK/artifacts that can be read. */
@@ -39,8 +49,10 @@ void facts_clear(FactBook *book);
 Status facts_allocate(FactBook *book, Facts *facts);
 /* Of a planned job; `facts` is allocated. */
 Status facts_of_job(FactBook *book, const Plan *plan, uint32_t job, Facts *facts);
-/* How many facts differ. What is unknown differs where the keys of its jobs do. */
-uint32_t facts_distance(const Facts *a, const Facts *b);
+/* The finished job of this stage, but for `key` itself, that differs in the fewest facts, and of such the newest; NULL
+ * where there is none. What is unknown of it differs where the keys of its jobs do. */
+Status facts_find_nearest(FactBook *book, const Facts *facts, StageId stage, const char *key,
+                          const FinishedJob **nearest, uint32_t *distance);
 /* Whether a stage's artifact is gone, so that at most its key is known. */
 bool facts_is_unknown(const Facts *facts, int stage);
 bool facts_key_differs(const Facts *a, const Facts *b, int stage);

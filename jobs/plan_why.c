@@ -123,20 +123,6 @@ static Status tell_itself(const PlanWhy *why, const PlanJob *job, Text *out)
 
 /* Differences -------------------------------------------------------------------- */
 
-static const FinishedJob *find_nearest(const PlanWhy *why, const PlanJob *job, uint32_t *distance)
-{
-    const FinishedJob *nearest = NULL;
-    for (size_t i = 0; i < why->book.finished_count; i++) {
-        const FinishedJob *other = &why->book.finished[i];
-        if (other->stage != job->stage || strcmp(other->key, job->key) == 0) continue;
-        uint32_t found = facts_distance(&why->facts, &other->facts);
-        if (nearest != NULL && (found > *distance || (found == *distance && other->made <= nearest->made))) continue;
-        nearest = other;
-        *distance = found;
-    }
-    return nearest;
-}
-
 typedef struct Listing {
     const PlanWhy *why;
     Text *out;
@@ -211,9 +197,10 @@ static void tell_differences(Listing *listing, const Facts *before)
 static Status tell_nearest(PlanWhy *why, uint32_t index, bool whole, Text *out)
 {
     const PlanJob *job = &why->plan->jobs[index];
+    const FinishedJob *nearest;
     uint32_t distance = 0;
     TRY(facts_of_job(&why->book, why->plan, index, &why->facts));
-    const FinishedJob *nearest = find_nearest(why, job, &distance);
+    TRY(facts_find_nearest(&why->book, &why->facts, job->stage, job->key, &nearest, &distance));
     if (nearest == NULL) {
         text_append(out, "; no earlier job of this stage is finished");
         return OK;
