@@ -5,14 +5,20 @@
 
 #include "framework/files.h"
 #include "framework/log.h"
+#include "framework/text.h"
 #include "jobs/artifact.h"
 #include "jobs/halving.h"
 #include "jobs/hash_map.h"
 
 /* Fingerprints read files, so each distinct set of a stage's values is asked once. */
+typedef struct Fingerprint {
+    Hash128 hash;     /* part of the job's key */
+    const char *text; /* PlanJob's */
+} Fingerprint;
+
 typedef struct Fingerprints {
     HashMap known;
-    Hash128 *values;
+    Fingerprint *values;
     size_t count, capacity;
 } Fingerprints;
 
@@ -41,18 +47,39 @@ static Status no_memory(void)
     return status_no_memory(0, "a plan");
 }
 
-static Status compute_fingerprint(const Stage *stage, const Config *config, Hash128 *out)
+/* "KEY=HASH KEY=HASH" of the parts, or the whole hash. */
+static Status describe_fingerprint(Arena *arena, const Hasher *hasher, Fingerprint *out)
+{
+    char hex[HASH_HEX_SIZE];
+    Text text = {0};
+    for (int i = 0; i < hasher_part_count(hasher); i++) {
+        Hash128 hash;
+        const char *name = hasher_part(hasher, i, &hash);
+        hash_to_hex(hash, hex);
+        text_format(&text, "%s%s=%s", i > 0 ? " " : "", name, hex);
+    }
+    hash_to_hex(out->hash, hex);
+    if (hasher_part_count(hasher) == 0) text_append(&text, hex);
+    out->text = text.failed ? NULL : arena_copy_string(arena, text_string(&text));
+    text_free(&text);
+    return out->text != NULL ? OK : no_memory();
+}
+
+static Status compute_fingerprint(Arena *arena, const Stage *stage, const Config *config, Fingerprint *out)
 {
     Hasher *hasher = hasher_create();
     if (hasher == NULL) return no_memory();
     Status status = stage->fingerprint(config, hasher);
-    *out = hasher_result(hasher);
+    out->hash = hasher_result(hasher);
+    if (status == OK) status = describe_fingerprint(arena, hasher, out);
     hasher_destroy(hasher);
     return status;
 }
 
-static Status find_fingerprint(Planner *planner, const Stage *stage, const Config *config, Hash128 *out)
+static Status find_fingerprint(Planner *planner, const Stage *stage, const Config *config, Fingerprint *out)
 {
+    *out = (Fingerprint){.text = ""};
+    if (stage->fingerprint == NULL) return OK;
     Fingerprints *all = &planner->fingerprints;
     Hasher *hasher = hasher_create();
     if (hasher == NULL) return no_memory();
@@ -66,10 +93,10 @@ static Status find_fingerprint(Planner *planner, const Stage *stage, const Confi
         *out = all->values[index];
         return OK;
     }
-    TRY(compute_fingerprint(stage, config, out));
+    TRY(compute_fingerprint(planner->plan->arena, stage, config, out));
     if (all->count == all->capacity) {
         size_t capacity = all->capacity > 0 ? all->capacity * 2 : 16;
-        Hash128 *values = memory_resize(all->values, capacity * sizeof *values);
+        Fingerprint *values = memory_resize(all->values, capacity * sizeof *values);
         if (values == NULL) return no_memory();
         all->values = values;
         all->capacity = capacity;
@@ -103,7 +130,7 @@ static Status check_job(const Plan *plan, const Stage *stage, size_t trial)
                        (long long)which->seed);
 }
 
-static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, Hash128 fingerprint,
+static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, const char *fingerprint,
                       const uint32_t *trial_jobs)
 {
     Plan *plan = planner->plan;
@@ -119,7 +146,7 @@ static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash12
     PlanJob *job = &plan->jobs[plan->count++];
     *job = (PlanJob){.stage = stage->id, .definition = stage, .config = config, .first_trial = (uint32_t)trial};
     hash_to_hex(key, job->key);
-    if (stage->fingerprint != NULL) hash_to_hex(fingerprint, job->fingerprint);
+    job->fingerprint = fingerprint;
     for (int input = 0; input < STAGE_COUNT; input++)
         job->inputs[input] = (stage->inputs & 1u << input) != 0 ? trial_jobs[input] : NO_JOB;
     job->resources = resources_of(config, stage->id, stage->parallel);
@@ -140,12 +167,13 @@ static Status plan_trial(Planner *planner, size_t trial)
                 return status_error(STATUS_INTERNAL, "stage %s reads stage %s, which does not come before it",
                                     stage_name((StageId)id), stage_name((StageId)input));
         const Config *config = plan->study->trials[trial].config;
-        Hash128 key, fingerprint = {0};
-        if (stage->fingerprint != NULL) TRY(find_fingerprint(planner, stage, config, &fingerprint));
-        TRY(compute_key(planner, stage, config, fingerprint, trial_jobs, &key));
+        Fingerprint fingerprint;
+        Hash128 key;
+        TRY(find_fingerprint(planner, stage, config, &fingerprint));
+        TRY(compute_key(planner, stage, config, fingerprint.hash, trial_jobs, &key));
         uint32_t index = 0;
         TRY(hash_map_insert(&planner->keys, key, (uint32_t)plan->count, &index));
-        if (index == plan->count) TRY(add_job(planner, stage, trial, key, fingerprint, trial_jobs));
+        if (index == plan->count) TRY(add_job(planner, stage, trial, key, fingerprint.text, trial_jobs));
         trial_jobs[id] = index;
         plan->jobs[index].trials++;
     }
@@ -238,8 +266,9 @@ static Status fill(Planner *planner)
 {
     Plan *plan = planner->plan;
     plan->work = memory_copy_string(planner->options->work);
+    plan->arena = arena_create(4096);
     plan->trial_jobs = memory_alloc(plan->study->trial_count * STAGE_COUNT * sizeof *plan->trial_jobs);
-    if (plan->work == NULL || plan->trial_jobs == NULL) return no_memory();
+    if (plan->work == NULL || plan->arena == NULL || plan->trial_jobs == NULL) return no_memory();
     for (size_t trial = 0; trial < plan->study->trial_count; trial++) TRY(plan_trial(planner, trial));
     for (size_t i = 0; i < plan->count; i++) plan->jobs[i].need = JOB_UNNEEDED;
     TRY(find_finished(plan));
@@ -273,6 +302,7 @@ void plan_destroy(Plan *plan)
     memory_free(plan->jobs);
     memory_free(plan->trial_jobs);
     halving_destroy(plan->halving);
+    arena_destroy(plan->arena);
     memory_free(plan);
 }
 

@@ -41,7 +41,8 @@ typedef struct PlanJob {
     JobNeed need;
     bool damaged;                 /* its artifact was there, and is no longer whole */
     JobResources resources;
-    char fingerprint[HASH_HEX_SIZE]; /* of what the stage reads from outside; "" where it reads nothing */
+    const char *fingerprint;      /* of what the stage reads from outside, the plan's: "KEY=HASH KEY=HASH", or one hash
+                                     where the stage names no parts; "" where it reads nothing */
 } PlanJob;
 
 typedef struct Halving Halving; /* jobs/halving.h */
@@ -51,6 +52,7 @@ typedef struct Plan {
     char *work;
     PlanJob *jobs;                /* inputs before what reads them */
     size_t count;
+    Arena *arena;                 /* of fingerprints */
     uint32_t *trial_jobs;         /* [trial_count, STAGE_COUNT]: index or NO_JOB */
     size_t finished, needed;
     size_t stage_count[STAGE_COUNT], stage_needed[STAGE_COUNT];

@@ -146,22 +146,50 @@ static void tell_change(Listing *listing, const char *name, uint32_t before, uin
     text_format(listing->out, "%s: %s -> %s", name, from[0] != '\0' ? from : "\"\"", to[0] != '\0' ? to : "\"\"");
 }
 
-/* The files that a stage reads from outside are others: by another path, or changed where they are. */
+/* The "KEY=HASH" at `text`: its length, and that of the key in it, 0 where there is none. */
+static size_t part_length(const char *text, size_t *key)
+{
+    size_t length = strcspn(text, " ");
+    const char *equals = memchr(text, '=', length);
+    *key = equals != NULL ? (size_t)(equals - text) : 0;
+    return length;
+}
+
+static bool has_part(const char *fingerprint, const char *part, size_t bytes)
+{
+    for (size_t key, length; *fingerprint != '\0'; fingerprint += length, fingerprint += *fingerprint == ' ') {
+        length = part_length(fingerprint, &key);
+        if (length == bytes && strncmp(fingerprint, part, bytes) == 0) return true;
+    }
+    return false;
+}
+
+/* Names the parts that are no longer what they were; false where the fingerprint has none. */
+static bool tell_parts(Listing *listing, const char *now, const char *before)
+{
+    bool any = false;
+    for (size_t key, length; *now != '\0'; now += length, now += *now == ' ') {
+        length = part_length(now, &key);
+        if (key == 0 || has_part(before, now, length)) continue;
+        text_format(listing->out, "%s%.*s", any ? ", " : "", (int)key, now);
+        any = true;
+    }
+    return any;
+}
+
+/* The files that a stage reads from outside are others: changed where they are, or behind another path. */
 static void tell_files(Listing *listing, int stage, const Facts *now, const Facts *before)
 {
-    const Stage *definition = NULL;
-    for (size_t i = 0; i < listing->why->plan->count && definition == NULL; i++)
-        if ((int)listing->why->plan->jobs[i].stage == stage) definition = listing->why->plan->jobs[i].definition;
+    const FactBook *book = &listing->why->book;
     if (!begin_difference(listing)) return;
+    text_format(listing->out, "%s reads other files by ", stage_name((StageId)stage));
+    if (!tell_parts(listing, facts_text(book, now->fingerprints[stage]), facts_text(book, before->fingerprints[stage])))
+        text_append(listing->out, "its paths");
     for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++)
         if ((CONFIG_SCHEMA[i].stages & 1u << stage) != 0 && now->paths[i] != before->paths[i] &&
-            before->paths[i] > FACT_UNKNOWN) {
-            text_format(listing->out, "other files for %s: %s: %s -> %s", stage_name((StageId)stage), CONFIG_SCHEMA[i].name,
-                        facts_text(&listing->why->book, before->paths[i]), facts_text(&listing->why->book, now->paths[i]));
-            return;
-        }
-    text_format(listing->out, "files changed that %s reads by %s", stage_name((StageId)stage),
-                definition != NULL && definition->outside != NULL ? definition->outside : "its paths");
+            before->paths[i] > FACT_UNKNOWN)
+            text_format(listing->out, " (%s: %s -> %s)", CONFIG_SCHEMA[i].name, facts_text(book, before->paths[i]),
+                        facts_text(book, now->paths[i]));
 }
 
 static void tell_stage(Listing *listing, int stage, const Facts *now, const Facts *before)

@@ -68,6 +68,7 @@ static Status backbone_fingerprint(const Config *config, Hasher *hasher)
     if (weights[0] == '\0') return OK;
     Hash128 hash;
     TRY(status_wrap(hash_file(weights, &hash, NULL), "segmenter.weights"));
+    TRY(hasher_begin_part(hasher, "segmenter.weights"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
 }
@@ -383,5 +384,4 @@ const Stage STAGE_DEF_BACKBONE = {
     .destroy = backbone_destroy,
     .check = backbone_check,
     .steps_key = "train.steps",
-    .outside = "segmenter.weights",
 };

@@ -132,7 +132,16 @@ static void test_a_changed_file(void)
     Result all = PROGRAM("plan", p->plain, "--why");
     CHECK_CODE(all, 0);
     CHECK_INT(count_text(all.out, "extract "), 2 + 18); /* itself, and named as the cause */
-    CHECK_INT(count_text(all.out, ", 1 difference: files changed that extract reads by data.root, data.class_vectors\n"), 18);
+    CHECK_INT(count_text(all.out, ", 1 difference: extract reads other files by data.class_vectors\n"), 18);
+    write_text(in_root("plain/data/unseen.txt"), text("%s\n", read_text(in_root("plain/data/unseen.txt"))));
+    all = PROGRAM("plan", p->plain, "--why"); /* an empty line names no class */
+    CHECK_CODE(all, 0);
+    CHECK_INT(count_text(all.out, "shard"), 0);
+    edit_file(in_root("plain/data/panoptic_val.json"), "{\"", "{ \"");
+    all = PROGRAM("plan", p->plain, "--why");
+    CHECK_CODE(all, 0);
+    CHECK_INT(count_text(all.out, "shard reads other files by data.val_json"), 21);
+    CHECK_INT(count_text(all.out, ", 1 difference: shard reads other files by data.val_json\n"), 1 + 2);
 }
 
 static void test_a_check_stops_the_plan(void)

@@ -232,6 +232,7 @@ static void test_fingerprints_are_kept(void)
     CHECK_OK(make_plan(&c, "config: {data.root: a}"));
     CHECK_INT(strlen(job_of(&c, 0, STAGE_SHARD)->fingerprint), 32);
     CHECK_STRING(job_of(&c, 0, STAGE_BACKBONE)->fingerprint, "");
+    CHECK(job_of(&c, 0, STAGE_SHARD)->fingerprint[0] != '\0');
     end_case(&c);
 }
 
