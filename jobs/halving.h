@@ -42,7 +42,8 @@ void halving_destroy(Halving *halving);
 bool halving_waits(const Halving *halving);
 /* Of a trial's last job, where that is not finished: JOB_NEEDED, JOB_LATER or JOB_SKIPPED. */
 JobNeed halving_need(const Halving *halving, const Plan *plan, size_t trial);
-/* "in rung 2 of 3: pq.unseen 0.15 in the one before", "skipped after rung 1 of 3: pq.unseen 0.12, the best 3 of 9 went on from 0.15". */
+/* "in rung 2 of 3: pq.unseen 0.15 in the one before",
+ * "skipped after rung 1 of 3: pq.unseen 0.12, the best 3 of 9 went on from 0.15". */
 void halving_describe(const Halving *halving, size_t group, Text *out);
 
 #endif

@@ -122,19 +122,10 @@ static Status compute_key(const Planner *planner, const Stage *stage, const Conf
     return OK;
 }
 
-static Status check_job(const Plan *plan, const Stage *stage, size_t trial)
-{
-    const Trial *which = &plan->study->trials[trial];
-    if (stage->check == NULL) return OK;
-    return status_wrap(stage->check(which->config), "%s: %s, seed %lld", plan->study->path, which->group,
-                       (long long)which->seed);
-}
-
 static Status add_job(Planner *planner, const Stage *stage, size_t trial, Hash128 key, const char *fingerprint,
                       const uint32_t *trial_jobs)
 {
     Plan *plan = planner->plan;
-    TRY(check_job(plan, stage, trial));
     if (plan->count == planner->capacity) {
         size_t capacity = planner->capacity > 0 ? planner->capacity * 2 : 64;
         PlanJob *jobs = memory_resize(plan->jobs, capacity * sizeof *jobs);
@@ -206,13 +197,15 @@ static Status find_finished(Plan *plan)
         uint32_t found;
         if (!hash_from_hex(job->key, &key) || !hash_map_find(&present, key, &found)) continue;
         Status sound = artifact_check(plan->work, job->key, false);
-        if (sound == OK)
+        if (sound == OK) {
             job->need = JOB_FINISHED;
-        else if (status_code(sound) == STATUS_CORRUPT || status_code(sound) == STATUS_NOT_FOUND) {
+        } else if (status_code(sound) == STATUS_CORRUPT || status_code(sound) == STATUS_NOT_FOUND) {
             job->damaged = true;
-            log_status(LOG_LEVEL_WARNING, status_wrap(sound, "%s is damaged and will be made again", stage_name(job->stage)));
-        } else
+            sound = status_wrap(sound, "%s is damaged and will be made again", stage_name(job->stage));
+            log_status(LOG_LEVEL_WARNING, sound);
+        } else {
             status = sound;
+        }
     }
     hash_map_free(&present);
     names_free(names, count);
@@ -234,8 +227,8 @@ static void mark(Plan *plan, JobNeed need)
 {
     for (size_t trial = 0; trial < plan->study->trial_count; trial++) {
         uint32_t index = last_job(plan, trial);
-        if (index != NO_JOB && plan->jobs[index].need == JOB_UNNEEDED && halving_need(plan->halving, plan, trial) == need)
-            plan->jobs[index].need = need;
+        if (index == NO_JOB || plan->jobs[index].need != JOB_UNNEEDED) continue;
+        if (halving_need(plan->halving, plan, trial) == need) plan->jobs[index].need = need;
     }
     for (size_t i = plan->count; i-- > 0;) {
         if (plan->jobs[i].need != need) continue;
@@ -262,6 +255,19 @@ static void mark_needed(Plan *plan)
     plan->undecided = halving_waits(plan->halving) && plan->needed > 0;
 }
 
+/* What is finished stands, whatever the values would be refused for now. */
+static Status check_jobs(const Plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const PlanJob *job = &plan->jobs[i];
+        const Trial *trial = &plan->study->trials[job->first_trial];
+        if (job->definition->check == NULL || (job->need != JOB_NEEDED && job->need != JOB_LATER)) continue;
+        TRY(status_wrap(job->definition->check(job->config), "%s: %s, seed %lld", plan->study->path, trial->group,
+                        (long long)trial->seed));
+    }
+    return OK;
+}
+
 static Status fill(Planner *planner)
 {
     Plan *plan = planner->plan;
@@ -274,7 +280,7 @@ static Status fill(Planner *planner)
     TRY(find_finished(plan));
     TRY(halving_decide(plan, &plan->halving));
     mark_needed(plan);
-    return OK;
+    return check_jobs(plan);
 }
 
 Status plan_create(const Study *study, const PlanOptions *options, Plan **out)

@@ -67,7 +67,7 @@ typedef struct PlanOptions {
 } PlanOptions;
 
 /* A fingerprint that fails (a data set that is absent, say) fails the plan, and
- * so do values that do not fit together (Stage.check), naming the trials. A
+ * so do values of a job to do that do not fit together (Stage.check). A
  * damaged artifact is warned of and counts as not finished. Of a study with
  * halving the jobs of all rungs are there, and needed are those of the rungs
  * decided so far; where the plan stops before metrics, those of the first. */

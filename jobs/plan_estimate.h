@@ -18,8 +18,9 @@ typedef struct StageEstimate {
 typedef struct PlanEstimate {
     StageEstimate stages[STAGE_COUNT];
     double core_seconds, gpu_seconds; /* of the stages that are known */
-    double seconds;       /* on this machine: jobs packed as they become ready, the latest stage first, by cores, memory,
-                             GPUs (where run.host_gpus does not say how many: as many as one job asks for) and run.jobs */
+    double seconds;       /* on this machine: jobs packed as they become ready, the latest stage first, by cores,
+                             memory, GPUs (where run.host_gpus does not say how many: as many as one job asks for) and
+                             run.jobs */
     size_t unknown;       /* jobs to do of stages that are not known: they count for nothing */
     HostResources host;
 } PlanEstimate;

@@ -162,7 +162,8 @@ static void inherit(const FinishedJob *from, Facts *facts)
     for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++) {
         if ((CONFIG_SCHEMA[i].stages & bit) == 0) continue;
         uint32_t *slot = slot_of(facts, i);
-        if (*slot <= FACT_UNKNOWN) *slot = CONFIG_SCHEMA[i].type == CONFIG_PATH ? from->facts.paths[i] : from->facts.values[i];
+        bool path = CONFIG_SCHEMA[i].type == CONFIG_PATH;
+        if (*slot <= FACT_UNKNOWN) *slot = path ? from->facts.paths[i] : from->facts.values[i];
     }
 }
 

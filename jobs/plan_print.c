@@ -123,7 +123,8 @@ static void print_sum(const Plan *plan, FILE *out)
         fprintf(out, " and %zu shorter ones of halving", study->trial_count - study->full_count);
     if (study->duplicates > 0) fprintf(out, " (%zu equal ones left out)", study->duplicates);
     if (study->excluded > 0) fprintf(out, " (%zu excluded)", study->excluded);
-    fprintf(out, ", %zu job%s: %zu finished, %zu to do", plan->count, plural(plan->count), plan->finished, plan->needed);
+    fprintf(out, ", %zu job%s: %zu finished, %zu to do", plan->count, plural(plan->count), plan->finished,
+            plan->needed);
     if (counts[JOB_LATER] > 0) fprintf(out, ", %zu for later rungs", counts[JOB_LATER]);
     if (counts[JOB_SKIPPED] > 0) fprintf(out, ", %zu skipped", counts[JOB_SKIPPED]);
     if (counts[JOB_UNNEEDED] > 0) fprintf(out, ", %zu no longer needed", counts[JOB_UNNEEDED]);
@@ -174,7 +175,8 @@ Status plan_print_halving(const Plan *plan, size_t most, FILE *out)
     const Halving *halving = plan->halving;
     if (halving == NULL) return OK;
     fprintf(out, "\nhalving by %s (the %s the better) over %s, now in rung %d of %d:\n", study->halving.metric,
-            study->halving.maximize ? "larger" : "smaller", study->halving.key, halving->rung + 1, study->halving.rungs);
+            study->halving.maximize ? "larger" : "smaller", study->halving.key, halving->rung + 1,
+            study->halving.rungs);
     for (size_t group = 0; group < study->group_count && group < most; group++) {
         Text text = {0};
         halving_describe(halving, group, &text);

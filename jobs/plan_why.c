@@ -248,7 +248,8 @@ static Status tell_nearest(PlanWhy *why, uint32_t index, bool whole, Text *out)
 static void tell_halving(const PlanWhy *why, const PlanJob *job, Text *out)
 {
     const Trial *trial = &why->plan->study->trials[job->first_trial];
-    text_append(out, job->need == JOB_LATER ? "waits for the verdict of an earlier rung; its group is " : "its group was ");
+    bool later = job->need == JOB_LATER;
+    text_append(out, later ? "waits for the verdict of an earlier rung; its group is " : "its group was ");
     halving_describe(why->plan->halving, trial->group_index, out);
 }
 

@@ -25,7 +25,7 @@ void plan_why_destroy(PlanWhy *why);
  * to do, what it is instead. With `whole` every difference has a line of its own. */
 Status plan_why_tell(PlanWhy *why, uint32_t job, bool whole, Text *out);
 
-/* The job whose key begins with `prefix`: STATUS_NOT_FOUND where there is none, STATUS_USAGE where there are several. */
+/* The job whose key begins with `prefix`; STATUS_NOT_FOUND where there is none, STATUS_USAGE where there are many. */
 Status plan_find_job(const Plan *plan, const char *prefix, uint32_t *job);
 
 #endif

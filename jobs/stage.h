@@ -53,7 +53,7 @@ typedef struct Stage {
     Status (*finish)(void *state);
     void (*destroy)(void *state);
     /* Whether the values fit together, as far as that can be told before anything runs; the message names the key.
-     * Called by plan_create once for each job of the stage. NULL: nothing to check. */
+     * Called by plan_create once for each job of the stage that is to do. NULL: nothing to check. */
     Status (*check)(const Config *config);
     /* The key that is the number of steps, by which times are estimated; NULL: none is. */
     const char *steps_key;

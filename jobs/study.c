@@ -41,7 +41,8 @@ static Status read_name(StudyReader *reader, const Yaml *root)
     const Yaml *name = yaml_member(root, "name");
     if (name != NULL) {
         if (name->type != YAML_SCALAR || !is_safe_name(name->scalar))
-            return study_bad(reader, name, "a name is of letters, digits, '.', '_', '-' and '+', and names a directory");
+            return study_bad(reader, name,
+                             "a name is of letters, digits, '.', '_', '-' and '+', and names a directory");
         study->name = arena_copy_string(study->arena, name->scalar);
         return study->name != NULL ? OK : study_no_memory();
     }
@@ -142,7 +143,8 @@ static Status collect_axes(StudyReader *reader, const Sweep *sweep)
             const Point *point = &sweep->dimensions[i].points[j];
             for (size_t k = 0; k < point->count; k++) {
                 bool known = false;
-                for (size_t a = 0; a < study->axis_count && !known; a++) known = study->axes[a] == point->settings[k].key;
+                for (size_t a = 0; a < study->axis_count && !known; a++)
+                    known = study->axes[a] == point->settings[k].key;
                 if (!known) study->axes[study->axis_count++] = point->settings[k].key;
             }
         }
@@ -171,7 +173,8 @@ static Status read_root(StudyReader *reader, const Yaml *root, Config *base)
 {
     static const char *const KNOWN[] = {"name", "work", "config", "variants", "sweep", "exclude", "report", "halving"};
     Study *study = reader->study;
-    if (root->type != YAML_MAP) return study_bad(reader, root, "a study is a map with name, config, variants, sweep, report");
+    if (root->type != YAML_MAP)
+        return study_bad(reader, root, "a study is a map with name, config, variants, sweep, report");
     TRY(study_check_members(reader, root, "a study", KNOWN, sizeof KNOWN / sizeof KNOWN[0]));
     TRY(read_name(reader, root));
     if (yaml_member(root, "config") != NULL) TRY(config_set_map(base, yaml_member(root, "config"), study->path));

@@ -135,7 +135,8 @@ static Status read_condition(StudyReader *reader, const char *name, const Yaml *
     const ConfigKey *known = config_find_key(name, NULL);
     bool plain = known == NULL ? strcmp(name, VARIANT_KEY) == 0 : known->type < CONFIG_INTEGER_LIST;
     bool any = value->type == YAML_LIST && (plain || (value->count > 0 && value->items[0].type == YAML_LIST));
-    if (any && value->count == 0) return study_bad(reader, value, "an empty list matches nothing: name one value or more");
+    if (any && value->count == 0)
+        return study_bad(reader, value, "an empty list matches nothing: name one value or more");
     out->texts = study_allocate(reader, any ? value->count : 1, sizeof *out->texts);
     if (out->texts == NULL) return study_no_memory();
     if (!any) return read_condition_value(reader, name, value, out);

@@ -44,7 +44,8 @@ Status study_read_halving(StudyReader *reader, const Yaml *yaml)
     *halving = (StudyHalving){.factor = 3, .rungs = 1, .maximize = true};
     if (yaml == NULL) return OK;
     if (yaml->type != YAML_MAP)
-        return study_bad(reader, yaml, "halving is a map: {metric: pq.unseen, key: generator.steps, factor: 3, rungs: 3}");
+        return study_bad(reader, yaml,
+                         "halving is a map: {metric: pq.unseen, key: generator.steps, factor: 3, rungs: 3}");
     TRY(study_check_members(reader, yaml, "halving", KNOWN, sizeof KNOWN / sizeof KNOWN[0]));
     const Yaml *metric = yaml_member(yaml, "metric"), *maximize = yaml_member(yaml, "maximize");
     if (metric == NULL || metric->type != YAML_SCALAR || metric->scalar[0] == '\0')

@@ -133,8 +133,8 @@ Status study_draw(StudyReader *reader, const char *key, const Yaml *distribution
 {
     bool list = distribution->type == YAML_LIST;
     if (!list && (distribution->type != YAML_MAP || distribution->count != 1))
-        return study_bad(reader, distribution, "a random key has one of uniform: [low, high], log_uniform: [low, high], "
-                         "choice: [...], or a list to choose from");
+        return study_bad(reader, distribution, "a random key has one of uniform: [low, high], "
+                         "log_uniform: [low, high], choice: [...], or a list to choose from");
     const char *kind = list ? "choice" : distribution->keys[0];
     const Yaml *arguments = list ? distribution : &distribution->items[0];
     Random random = random_stream(seed, RANDOM_SWEEP, number, random_name_key(key));

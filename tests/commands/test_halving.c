@@ -28,7 +28,7 @@ static void test_plan_of_the_first_rung(void)
     CHECK_CODE(plan, 0);
     CHECK_SAYS(plan.out, "8 trials and 8 shorter ones of halving, 37 jobs: 0 finished, 21 to do, 16 for later rungs");
     CHECK_SAYS(plan.out, "estimate: unknown");
-    CHECK_SAYS(plan.out, "halving by semantic.miou.seen (the larger the better) over generator.steps, now in rung 1 of 2:");
+    CHECK_SAYS(plan.out, "halving by semantic.miou.seen (the larger the better) over generator.steps, now in rung 1");
     CHECK_SAYS(plan.out, "  generator.rate=0.0001: in rung 1 of 2\n");
     Result report = PROGRAM("report", p->study);
     CHECK_CODE(report, 0);
@@ -155,5 +155,5 @@ static void test_a_check_stops_the_plan(void)
     CHECK_SAYS(plan.err, "train.crop: 32 x 40");
 }
 
-TEST_MAIN(TEST(test_plan_of_the_first_rung), TEST(test_run), TEST(test_report), TEST(test_same_bits_as_without), TEST(test_why),
-          TEST(test_a_changed_file), TEST(test_a_check_stops_the_plan))
+TEST_MAIN(TEST(test_plan_of_the_first_rung), TEST(test_run), TEST(test_report), 
+          TEST(test_same_bits_as_without), TEST(test_why), TEST(test_a_changed_file), TEST(test_a_check_stops_the_plan))

@@ -22,9 +22,10 @@ static void plan_again(StudyCase *c)
 
 static size_t trial_at(const StudyCase *c, size_t group, int rung, int64_t seed)
 {
-    for (size_t t = 0; t < c->study->trial_count; t++)
-        if (c->study->trials[t].group_index == group && c->study->trials[t].rung == rung && c->study->trials[t].seed == seed)
-            return t;
+    for (size_t t = 0; t < c->study->trial_count; t++) {
+        const Trial *trial = &c->study->trials[t];
+        if (trial->group_index == group && trial->rung == rung && trial->seed == seed) return t;
+    }
     TEST_FAIL("no trial");
 }
 
@@ -33,15 +34,18 @@ static void finish_trial(const StudyCase *c, size_t group, int rung, int64_t see
     char metrics[200];
     snprintf(metrics, sizeof metrics, "{\"panoptic.pq.seen\": 0.5, \"panoptic.pq.unseen\": %s}", value);
     size_t trial = trial_at(c, group, rung, seed);
-    for (int stage = 0; stage < STAGE_EVALUATE; stage++)
-        if (case_job(c, trial, (StageId)stage)->need != JOB_FINISHED) case_finish(c, case_job(c, trial, (StageId)stage), NULL);
+    for (int stage = 0; stage < STAGE_EVALUATE; stage++) {
+        const PlanJob *job = case_job(c, trial, (StageId)stage);
+        if (job->need != JOB_FINISHED) case_finish(c, job, NULL);
+    }
     case_finish(c, case_job(c, trial, STAGE_EVALUATE), metrics);
 }
 
 static void finish_rung(const StudyCase *c, int rung, const char *const values[4])
 {
     for (size_t group = 0; group < 4; group++)
-        for (int64_t seed = 0; seed < 2 && values[group] != NULL; seed++) finish_trial(c, group, rung, seed, values[group]);
+        for (int64_t seed = 0; seed < 2 && values[group] != NULL; seed++)
+            finish_trial(c, group, rung, seed, values[group]);
 }
 
 static JobNeed need_at(const StudyCase *c, size_t group, int rung)
@@ -124,7 +128,8 @@ static void test_ties_and_nulls(void)
 
 static void test_losses_are_made_small(void)
 {
-    static const char LOSS[] = "halving: {metric: pq.unseen, key: generator.steps, factor: 2, rungs: 2, maximize: false}\n";
+    static const char LOSS[] =
+        "halving: {metric: pq.unseen, key: generator.steps, factor: 2, rungs: 2, maximize: false}\n";
     StudyCase c = {0};
     CHECK_OK(case_plan(&c, study_text(AXES, LOSS)));
     finish_rung(&c, 0, (const char *const[]){"0.1", "null", "0.3", "0.2"});
@@ -277,6 +282,6 @@ static void test_any_failed_allocation(void)
     case_end(&c);
 }
 
-TEST_MAIN(TEST(test_rungs_go_by_the_best), TEST(test_ties_and_nulls), TEST(test_losses_are_made_small), TEST(test_open_rungs),
-          TEST(test_last_rung_is_the_study_itself), TEST(test_a_metric_that_nobody_has), TEST(test_plan_without_metrics),
-          TEST(test_report), TEST(test_any_failed_allocation))
+TEST_MAIN(TEST(test_rungs_go_by_the_best), TEST(test_ties_and_nulls), TEST(test_losses_are_made_small),
+          TEST(test_open_rungs), TEST(test_last_rung_is_the_study_itself), TEST(test_a_metric_that_nobody_has),
+          TEST(test_plan_without_metrics), TEST(test_report), TEST(test_any_failed_allocation))

@@ -169,8 +169,8 @@ static int checks;
 static Status check_layers(const Config *config)
 {
     checks++;
-    if (config_integer(config, "generator.layers") < 3) return OK;
-    return status_error(STATUS_INVALID, "generator.layers: %lld are too many", (long long)config_integer(config, "generator.layers"));
+    long long layers = (long long)config_integer(config, "generator.layers");
+    return layers < 3 ? OK : status_error(STATUS_INVALID, "generator.layers: %lld are too many", layers);
 }
 
 static const Stage *checked_stage(StageId id)
@@ -196,6 +196,11 @@ static void test_checks(void)
     c.plan = NULL;
     CHECK_FAILS(plan_create(c.study, &options, &c.plan), STATUS_INVALID,
                 "demo.yaml: full, generator.layers=3, seed 5: generator.layers: 3 are too many");
+    /* What is finished is not refused. */
+    CHECK_OK(make_plan(&c, "sweep: {seed: [5], generator.layers: [2, 3]}\n"));
+    finish(&c, job_of(&c, 1, STAGE_GENERATOR));
+    plan_destroy(c.plan);
+    CHECK_OK(plan_create(c.study, &options, &c.plan));
     end_case(&c);
 }
 
@@ -219,7 +224,8 @@ static void test_checks_of_the_stages(void)
         bool generator = strncmp(CASES[i].key, "generator", 9) == 0;
         CHECK_OK(config_create(&config));
         CHECK_OK(config_set(config, CASES[i].key, CASES[i].value, "test"));
-        CHECK_FAILS((generator ? STAGE_DEF_GENERATOR : STAGE_DEF_BACKBONE).check(config), STATUS_INVALID, CASES[i].part);
+        const Stage *stage = generator ? &STAGE_DEF_GENERATOR : &STAGE_DEF_BACKBONE;
+        CHECK_FAILS(stage->check(config), STATUS_INVALID, CASES[i].part);
         CHECK_OK(config_set(config, "generator.kind", "gmmn", "test")); /* which has no heads */
         if (generator) CHECK_OK(STAGE_DEF_GENERATOR.check(config));
         config_destroy(config);
@@ -279,5 +285,6 @@ static void test_any_failed_allocation(void)
 }
 
 TEST_MAIN(TEST(test_any_failed_allocation), TEST(test_jobs_are_shared), TEST(test_keys_change_with_what_matters), TEST(test_finished_and_unneeded),
-          TEST(test_fingerprint_failure_is_told), TEST(test_checks), TEST(test_checks_of_the_stages), TEST(test_fingerprints_are_kept),
+          TEST(test_fingerprint_failure_is_told), TEST(test_checks), TEST(test_checks_of_the_stages),
+          TEST(test_fingerprints_are_kept),
           TEST(test_ten_thousand_trials))
