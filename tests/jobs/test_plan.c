@@ -176,7 +176,7 @@ static Status check_layers(const Config *config)
 static const Stage *checked_stage(StageId id)
 {
     static Stage changed[STAGE_COUNT];
-    changed[id] = *fake_stage(id);
+    changed[id] = *test_stage(id);
     if (id == STAGE_GENERATOR) changed[id].check = check_layers;
     return &changed[id];
 }
