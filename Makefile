@@ -64,6 +64,7 @@ $(OUT)/commit: always
 	@mkdir -p $(@D); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) >$@
 $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
+$(OUT)/jobs/provenance.o: CFLAGS += -DZEROTH_FLAGS='"$(CFLAGS_$(BUILD))"'
 .PHONY: always
 
 $(OUT)/%.o: %.c
@@ -75,6 +76,12 @@ $(OUT)/tests/models/parity $(OUT)/tests/models/test_parity: $(PARITY_OBJECTS)
 $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
+
+# A machine without locks, for tests to preload.
+$(OUT)/tests/commands/no_locks.so: tests/commands/no_locks.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 $(WARNINGS) -O2 -fPIC -shared -o $@ $<
+$(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
 
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \

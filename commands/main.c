@@ -9,7 +9,8 @@
 
 #define COMMON_HELP                                                          \
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
-    " -q quiet, -v verbose\n"
+    " -q quiet, -v verbose,\n"                                               \
+    "              --locks fcntl|lease (lease: for file systems whose locks fail)\n"
 
 static const Command COMMANDS[] = {
     {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
@@ -36,6 +37,20 @@ static const Command COMMANDS[] = {
      "  STUDY.yaml        where that study's work directory is looked in\n"
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
+    {"ledger", command_ledger, "show|check|rebuild|migrate ...", "look into, check or remake the ledger",
+     "  ledger show [STUDY.yaml] JOB   a job's whole record: config, inputs, attempts with code, libraries and machine,\n"
+     "                                 results; JOB is its key or the start of it\n"
+     "    --format text|json\n"
+     "  ledger check [STUDY.yaml]      lists where ledger and directories disagree, and damaged artifacts\n"
+     "    --full                       compares checksums too\n"
+     "  ledger rebuild [STUDY.yaml]    makes the ledger anew from the directories\n"
+     "  ledger migrate [STUDY.yaml]    brings the ledger of an earlier program to this one's schema\n"
+     "STUDY.yaml tells the work directory, as --work does.\n"},
+    {"gc", command_gc, "", "list, then remove, what no recorded study needs",
+     "  --remove          removes what is listed; without it nothing is touched\n"
+     "  --forget NAME     drops that study's record too, and so what only it needs\n"
+     "Nothing of a job at work is touched. A study needs the jobs of the latest plan recorded for it, and of those with\n"
+     "KEY=VALUE.\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
      "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
      "                                         run again, it makes what is missing\n"

@@ -18,6 +18,7 @@
 #include "jobs/attempt_private.h"
 #include "jobs/checkpoint_writer.h"
 #include "jobs/events.h"
+#include "jobs/provenance.h"
 #include "models/engine/backend.h"
 
 #define METRIC_EVENTS 500  /* of one job, about */
@@ -61,16 +62,11 @@ static void catch_signals(void)
 static Status report_start(Attempt *attempt)
 {
     if (!attempt->leads) return OK;
-    char host[HOST_NAME_MAX + 1] = "";
-    gethostname(host, sizeof host - 1);
+    ProvenanceOfRun run = {.code = attempt->code, .threads = attempt->spec->threads, .ranks = comm_size(attempt->comm),
+                           .seed = config_integer(attempt->spec->config, "seed")};
     JsonWriter writer;
     event_begin(&writer, EVENT_START);
-    add_string(&writer, "host", host);
-    add_integer(&writer, "pid", (int64_t)getpid());
-    add_string(&writer, "code", attempt->code);
-    add_string(&writer, "compiler", "gcc " __VERSION__);
-    add_integer(&writer, "threads", attempt->spec->threads);
-    add_integer(&writer, "ranks", comm_size(attempt->comm));
+    provenance_write_run(&run, &writer);
     return event_append(&writer, attempt->events, false);
 }
 
