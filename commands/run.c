@@ -35,8 +35,7 @@ static Status run_plan(const Plan *plan, const CommonFlags *common, bool fail_fa
                           .memory = config_real(config, "run.host_memory"),
                           .gpus = (int)config_integer(config, "run.host_gpus")};
     TRY(ledger_open_writer(plan->work, &ledger));
-    Status status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(NULL, &limits, &executor);
+    Status status = executor_local_create(NULL, &limits, &executor);
     if (status == OK) {
         if (!common->quiet)
             fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name,
