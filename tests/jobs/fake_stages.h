@@ -193,16 +193,19 @@ FAKE_START(fake_start_evaluate, STAGE_EVALUATE)
 
 static inline const Stage *fake_stage(StageId id)
 {
+#define FAKE_STAGE(id_, reads, unit_, step_, save_, load_, start_)                                                     \
+    {.id = id_, .version = 1, .inputs = reads, .unit = unit_, .start = start_, .step = step_, .save = save_,          \
+     .load = load_, .finish = fake_finish, .destroy = fake_destroy}
     static const Stage STAGES_OF_TEST[STAGE_COUNT] = {
-        {STAGE_SHARD, 1, 0, "shards", true, NULL, fake_start_shard, fake_shard_step, NULL, NULL, fake_finish, fake_destroy},
-        {STAGE_BACKBONE, 1, 1u << STAGE_SHARD, "steps", false, NULL, fake_start_backbone, fake_step, fake_save, fake_load,
-         fake_finish, fake_destroy},
-        {STAGE_EXTRACT, 1, 1u << STAGE_SHARD | 1u << STAGE_BACKBONE, "images", false, NULL, fake_start_extract, fake_step,
-         fake_save, fake_load, fake_finish, fake_destroy},
-        {STAGE_GENERATOR, 1, 1u << STAGE_EXTRACT, "steps", false, NULL, fake_start_generator, fake_step, fake_save,
-         fake_load, fake_finish, fake_destroy},
-        {STAGE_EVALUATE, 1, 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR, "images", false, NULL,
-         fake_start_evaluate, fake_step, fake_save, fake_load, fake_finish, fake_destroy}};
+        {.id = STAGE_SHARD, .version = 1, .unit = "shards", .parallel = true, .start = fake_start_shard,
+         .step = fake_shard_step, .finish = fake_finish, .destroy = fake_destroy},
+        FAKE_STAGE(STAGE_BACKBONE, 1u << STAGE_SHARD, "steps", fake_step, fake_save, fake_load, fake_start_backbone),
+        FAKE_STAGE(STAGE_EXTRACT, 1u << STAGE_SHARD | 1u << STAGE_BACKBONE, "images", fake_step, fake_save, fake_load,
+                   fake_start_extract),
+        FAKE_STAGE(STAGE_GENERATOR, 1u << STAGE_EXTRACT, "steps", fake_step, fake_save, fake_load, fake_start_generator),
+        FAKE_STAGE(STAGE_EVALUATE, 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR, "images", fake_step,
+                   fake_save, fake_load, fake_start_evaluate)};
+#undef FAKE_STAGE
     return &STAGES_OF_TEST[id];
 }
 
