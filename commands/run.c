@@ -35,7 +35,8 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     fprintf(stderr, "\n");
 }
 
-static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags)
+static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags,
+                       RunnerSummary *summary)
 {
     Executor *executor = NULL;
     const Config *config = plan->study->trials[0].config;
@@ -49,9 +50,8 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
                 plural(plan->study->trial_count), plan->count, plural(plan->count), plan->needed, plan->work);
     RunnerOptions options = {.code = version_commit(), .jobs = (int)jobs, .fail_fast = flags->fail_fast,
                              .keep_going = flags->keep_going, .quiet = common->quiet};
-    RunnerSummary summary;
-    Status status = runner_run(plan, ledger, executor, &options, &summary);
-    if (!common->quiet) print_summary(plan, &summary);
+    Status status = runner_run(plan, ledger, executor, &options, summary);
+    if (!common->quiet) print_summary(plan, summary);
     executor->destroy(executor);
     return status;
 }
@@ -73,6 +73,22 @@ static Status open_ledger(const Study *study, const char *work, const CommonFlag
     return follow_study(work, study->name, common->quiet);
 }
 
+/* With halving, what is left to do is known only once a rung is finished: then a new plan has its verdict. */
+static Status run_rungs(const Study *study, Plan **plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags,
+                        StageId last)
+{
+    for (;;) {
+        RunnerSummary summary = {0};
+        TRY(run_plan(*plan, ledger, common, flags, &summary));
+        /* What nothing was done for (all of it cancelled, say) would come again. */
+        if (!(*plan)->undecided || summary.finished == 0) return OK;
+        Plan *next;
+        TRY(plan_study(study, (*plan)->work, last, &next));
+        plan_destroy(*plan);
+        *plan = next;
+    }
+}
+
 static Status run_study(const CommonFlags *common, const Arguments *arguments, const RunFlags *flags)
 {
     Study *study = NULL;
@@ -83,7 +99,7 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
     if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
-    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags);
+    if (status == OK && !followed) status = run_rungs(study, &plan, ledger, common, flags, last);
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);

@@ -7,6 +7,12 @@
 #include "framework/memory.h"
 #include "jobs/watch.h"
 
+Status plan_study(const Study *study, const char *work, StageId last, Plan **plan)
+{
+    PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
+    return plan_create(study, &options, plan);
+}
+
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan)
 {
     *study = NULL;
@@ -14,8 +20,7 @@ Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId 
     TRY(study_read(arguments->items[0], arguments->overrides, arguments->override_count, study));
     char *work = path_absolute(plan_work_directory(common->work, *study));
     if (work == NULL) return status_no_memory(0, "a path");
-    PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
-    Status status = plan_create(*study, &options, plan);
+    Status status = plan_study(*study, work, last, plan);
     memory_free(work);
     return status;
 }

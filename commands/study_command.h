@@ -5,6 +5,8 @@
 #include "commands/commands.h"
 #include "jobs/plan.h"
 
+/* The plan of the program's own stages. */
+Status plan_study(const Study *study, const char *work, StageId last, Plan **plan);
 /* Study of arguments->items[0] with the overrides, and its plan in the work
  * directory that flag, study or default name (made absolute). */
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan);

@@ -1,6 +1,6 @@
 /* The ledger against the directories: what runs leave, a rebuild makes again, row by row; a check finds what does not
- * agree; an old schema is brought up to date; garbage is what no study needs. Studies run with cheap stages: workers
- * are this program itself, as `test_ledger attempt SPEC`. */
+ * agree; an old schema is brought up to date; garbage is what no study needs. Studies run with cheap stages: workers are
+ * this program itself, as `test_ledger attempt SPEC`. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -59,7 +59,7 @@ static Status run_with(const Place *place, const char *override)
     if (status == OK) status = plan_create(study, &plan_options, &plan);
     if (status == OK) status = ledger_open_writer(place->work, &ledger);
     if (status == OK) status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(program, &(LocalLimits){.cores = 2}, &executor);
+    if (status == OK) status = executor_local_create(program, &(LocalLimits){.cores = 2, .gpus = -1}, &executor);
     if (status == OK) status = runner_run(plan, ledger, executor, &options, &summary);
     if (executor != NULL) executor->destroy(executor);
     ledger_close(ledger);
@@ -81,8 +81,7 @@ static char *dump(const char *work)
     sqlite3_stmt *tables, *rows;
     Text out = {0};
     CHECK_INT(sqlite3_open_v2(path, &database, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
-    CHECK_INT(sqlite3_prepare_v2(database, "SELECT name FROM sqlite_master WHERE type='table' ORDER BY name", -1,
-                                 &tables,
+    CHECK_INT(sqlite3_prepare_v2(database, "SELECT name FROM sqlite_master WHERE type='table' ORDER BY name", -1, &tables,
                                  NULL), SQLITE_OK);
     while (sqlite3_step(tables) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(tables, 0);
@@ -97,8 +96,7 @@ static char *dump(const char *work)
             text_append(&out, name);
             for (int i = 0; i < sqlite3_column_count(rows); i++) {
                 text_format(&out, " %s=", sqlite3_column_name(rows, i));
-                if (sqlite3_column_type(rows, i) == SQLITE_FLOAT)
-                    text_format(&out, "%.17g", sqlite3_column_double(rows, i));
+                if (sqlite3_column_type(rows, i) == SQLITE_FLOAT) text_format(&out, "%.17g", sqlite3_column_double(rows, i));
                 else text_append(&out, sqlite3_column_type(rows, i) == SQLITE_NULL ? "NULL"
                                                                                    : (const char *)sqlite3_column_text(rows, i));
             }
@@ -264,8 +262,7 @@ static void test_changed_study_is_rebuilt(void)
 {
     Place place = make_place(STUDY);
     CHECK_OK(run(&place));
-    fake_write(place.directory, "study.yaml",
-               "name: small\nconfig: {train.steps: 7, generator.steps: 5, generator.rate: 9}\n");
+    fake_write(place.directory, "study.yaml", "name: small\nconfig: {train.steps: 7, generator.steps: 5, generator.rate: 9}\n");
     CHECK_FAILS(run(&place), STATUS_CHILD, "jobs failed");
     fake_write(place.directory, "study.yaml", STUDY);
     CHECK_OK(run_with(&place, "train.steps=5"));
@@ -576,13 +573,11 @@ static void test_show_tells_all(void)
     const Json *attempt = &json_member(shown, "attempts")->items[0], *provenance = json_member(attempt, "provenance");
     CHECK_STRING(json_member(attempt, "outcome")->string, "ok");
     CHECK(json_member(attempt, "peak_memory")->integer > 0);
-    static const char *const FACTS[] = {"host", "code", "compiler", "flags", "mpi", "sqlite", "libc", "kernel", "cpu",
-                                        "gpus",
+    static const char *const FACTS[] = {"host", "code", "compiler", "flags", "mpi", "sqlite", "libc", "kernel", "cpu", "gpus",
                                         "cores", "memory"};
     for (size_t i = 0; i < sizeof FACTS / sizeof FACTS[0]; i++) {
         const Json *fact = json_member(provenance, FACTS[i]);
-        if (fact == NULL || fact->type != JSON_STRING || fact->string[0] == '\0')
-            TEST_FAIL("no '%s' in the provenance", FACTS[i]);
+        if (fact == NULL || fact->type != JSON_STRING || fact->string[0] == '\0') TEST_FAIL("no '%s' in the provenance", FACTS[i]);
     }
     CHECK_INT(json_member(provenance, "threads")->integer, 1);
     CHECK_INT(json_member(provenance, "ranks")->integer, 1);
@@ -659,12 +654,10 @@ static void test_forgotten_study_goes(void)
     char **names;
     size_t count;
     CHECK_OK(run(&place));
-    fake_write(place.directory, "study.yaml",
-               "name: other\nconfig: {train.steps: 12, generator.steps: 10}\nsweep: {seed: [0]}\n");
+    fake_write(place.directory, "study.yaml", "name: other\nconfig: {train.steps: 12, generator.steps: 10}\nsweep: {seed: [0]}\n");
     CHECK_OK(run(&place)); /* shares all its jobs with the first */
     CHECK_OK(ledger_open_writer(place.work, &ledger));
-    CHECK_FAILS(garbage_find(ledger, &(GarbageOptions){.forget = "none", .lookup = fake_stage}, &garbage),
-                STATUS_NOT_FOUND,
+    CHECK_FAILS(garbage_find(ledger, &(GarbageOptions){.forget = "none", .lookup = fake_stage}, &garbage), STATUS_NOT_FOUND,
                 "no study 'none'");
     garbage_free(&garbage);
     ledger_close(ledger);
