@@ -14,8 +14,8 @@ static Status put_trial(Ledger *ledger, const Plan *plan, size_t number)
     study_write_jobs(plan, plan->trial_jobs + number * STAGE_COUNT, &jobs);
     Status status = axes.text.failed || jobs.text.failed ? status_no_memory(axes.text.length, "a trial") : OK;
     if (status == OK)
-        status = ledger_put(ledger, PUT_TRIAL, "sississ", plan->study->name, (int64_t)number, trial->variant, trial->group,
-                            trial->seed, text_string(&axes.text), text_string(&jobs.text));
+        status = ledger_put(ledger, PUT_TRIAL, "sississ", plan->study->name, (int64_t)number, trial->variant,
+                            trial->group, trial->seed, text_string(&axes.text), text_string(&jobs.text));
     text_free(&axes.text);
     text_free(&jobs.text);
     return status;
@@ -110,8 +110,8 @@ Status ledger_record_plan(Ledger *ledger, const Plan *plan)
     TRY(study_plan_id(plan, id));
     TRY(study_record_write(ledger->work, plan, id, now));
     TRY(study_plan_overrides(plan, &overrides));
-    Status status = ledger_put(ledger, PUT_STUDY, "ssirss", study->name, study->path, (int64_t)study->trial_count, now, id,
-                               text_string(&overrides));
+    Status status = ledger_put(ledger, PUT_STUDY, "ssirss", study->name, study->path, (int64_t)study->trial_count, now,
+                               id, text_string(&overrides));
     text_free(&overrides);
     TRY(status);
     TRY(ledger_put(ledger, DROP_TRIALS, "s", study->name));
