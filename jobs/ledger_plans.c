@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "framework/memory.h"
+#include "jobs/halving.h"
 #include "jobs/hash_map.h"
 #include "jobs/ledger_private.h"
 #include "jobs/study_record.h"
@@ -47,6 +48,17 @@ static Status find_job(Ledger *ledger, const char *key, KnownJob *job)
     return status;
 }
 
+/* A job of trials that halving stopped early, with the verdict. */
+static Status record_skipped(Ledger *ledger, const Plan *plan, const PlanJob *job)
+{
+    Text verdict = {0};
+    halving_describe(plan->halving, plan->study->trials[job->first_trial].group_index, &verdict);
+    Status status = verdict.failed ? status_no_memory(verdict.length, "a verdict")
+                                   : ledger_set_state(ledger, job->key, STATE_SKIPPED, "halving", text_string(&verdict));
+    text_free(&verdict);
+    return status;
+}
+
 /* `traces`: the job has a directory of attempts. What happened there while nobody wrote the ledger (the last runner was
  * killed, or the ledger lost) is taken over; of a job that was seen to finish all is known. */
 static Status record_job(Ledger *ledger, const Plan *plan, const PlanJob *job, bool traces)
@@ -61,9 +73,10 @@ static Status record_job(Ledger *ledger, const Plan *plan, const PlanJob *job, b
     } else if (traces && known.state != STATE_FINISHED) {
         TRY(ledger_import_job(ledger, job->key, false));
     }
-    JobState state = finished ? STATE_FINISHED : STATE_WAITING;
+    JobState state = finished ? STATE_FINISHED : job->need == JOB_SKIPPED ? STATE_SKIPPED : STATE_WAITING;
     if (known.state == state) return OK;
     if (finished) TRY(ledger_record_results(ledger, job->key));
+    if (state == STATE_SKIPPED) return record_skipped(ledger, plan, job);
     return ledger_set_state(ledger, job->key, state, NULL, NULL);
 }
 
