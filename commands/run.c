@@ -35,7 +35,8 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     fprintf(stderr, "\n");
 }
 
-static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags)
+/* `*more` tells that what was done decides about more: a study with halving is to be planned again. */
+static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags, bool *more)
 {
     Executor *executor = NULL;
     const Config *config = plan->study->trials[0].config;
@@ -53,6 +54,7 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
     Status status = runner_run(plan, ledger, executor, &options, &summary);
     if (!common->quiet) print_summary(plan, &summary);
     executor->destroy(executor);
+    *more = status == OK && plan->undecided && summary.finished > 0;
     return status;
 }
 
@@ -79,11 +81,16 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     Plan *plan = NULL;
     Ledger *ledger = NULL;
     StageId last;
-    bool followed = false;
+    bool followed = false, more = false;
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
     if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
-    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags);
+    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags, &more);
+    while (status == OK && more) { /* the study as it was read: nobody's edits come in between */
+        plan_destroy(plan);
+        status = plan_study(common, study, last, &plan);
+        if (status == OK) status = run_plan(plan, ledger, common, flags, &more);
+    }
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);

@@ -93,7 +93,7 @@ static bool group_works(const Runner *runner, StageId stage, const char *group)
 {
     for (uint32_t job = 0; job < runner->plan->count; job++) {
         const PlanJob *planned = &runner->plan->jobs[job];
-        if (planned->stage != stage || planned->need == JOB_UNNEEDED) continue;
+        if (planned->stage != stage || (planned->need != JOB_NEEDED && planned->need != JOB_FINISHED)) continue;
         JobState state = runner->jobs[job].state;
         if ((state == STATE_FINISHED || state == STATE_RUNNING) && strcmp(group_of(runner, job), group) == 0) return true;
     }
