@@ -214,10 +214,12 @@ static bool may_try_again(Runner *runner, const RunningAttempt *attempt, const C
     return ++job->stuck < config_integer(runner->plan->jobs[attempt->job].config, "run.attempts");
 }
 
-static void give_more_memory(Runner *runner, const RunningAttempt *attempt)
+/* What it had used: by its own word, or by the executor's. */
+static void give_more_memory(Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end)
 {
     RunnerJob *job = &runner->jobs[attempt->job];
-    double peak = 1.5 * (double)attempt->record.peak_memory;
+    int64_t used = attempt->record.peak_memory > 0 || end == NULL ? attempt->record.peak_memory : end->peak_memory;
+    double peak = 1.5 * (double)used;
     if (job->memory <= 0) {
         job->alone = true;
         return;
@@ -226,7 +228,8 @@ static void give_more_memory(Runner *runner, const RunningAttempt *attempt)
     if (job->memory < peak) job->memory = peak;
 }
 
-static Status try_again(Runner *runner, const RunningAttempt *attempt, ExitCause cause, const char *what)
+static Status try_again(Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end, ExitCause cause,
+                        const char *what)
 {
     const PlanJob *planned = &runner->plan->jobs[attempt->job];
     const CauseRule *rule = cause_rule(cause);
@@ -234,7 +237,7 @@ static Status try_again(Runner *runner, const RunningAttempt *attempt, ExitCause
     char when[48] = "", message[640], more[16];
     double pause = 0;
     if (rule->more_memory) {
-        give_more_memory(runner, attempt);
+        give_more_memory(runner, attempt, end);
         text_bytes(job->memory, more, sizeof more);
         snprintf(when, sizeof when, job->alone ? "; again, alone" : "; again with %s", more);
     }
@@ -322,7 +325,6 @@ static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, cons
 {
     ExitCause cause = find_cause(runner, attempt, end);
     const CauseRule *rule = cause_rule(cause);
-    if (attempt->record.peak_memory == 0 && end != NULL) attempt->record.peak_memory = end->peak_memory;
     if (attempt->record.state == STATE_RUNNING) {
         attempt->record.state = STATE_KILLED;
         attempt->record.ended = attempt->record.updated;
@@ -346,7 +348,7 @@ static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, cons
     }
     char what[512];
     describe(runner, attempt, end, cause, what, sizeof what);
-    return again ? try_again(runner, attempt, cause, what) : fail_job(runner, attempt->job, attempt, cause, what);
+    return again ? try_again(runner, attempt, end, cause, what) : fail_job(runner, attempt->job, attempt, cause, what);
 }
 
 /* mpirun has ended, and rank 0 has not: it holds the job's lock yet. Open MPI's
