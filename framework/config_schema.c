@@ -93,6 +93,8 @@ const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("train.warmup", "20", 0, 1000000, BACKBONE, "steps of linear warm-up"),
     INTEGERS("train.crop", "[64, 64]", 16, 4096, BACKBONE, "height and width of training crops"),
     REALS("train.scale", "[1, 1]", 0.05, 8, BACKBONE, "range of the random scale before cropping"),
+    CHOICE("train.scale_of", "image", "image|fit|short_side", BACKBONE,
+           "a scale of 1 is: the image as stored, as large as fits the crop, or its shorter side that of the crop"),
     BOOL("train.flip", "true", BACKBONE, "random horizontal flip"),
     REAL("train.colour", "0", 0, 1, BACKBONE, "strength of random brightness, contrast and saturation"),
     INTEGER("train.patience", "20", 1, 1000000, BACKBONE, "stop after this many non-finite steps"),

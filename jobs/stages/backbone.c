@@ -122,6 +122,7 @@ static Status read_training_config(const Config *config, BackboneState *state)
         .width = (int)config_list_integer(config, "train.crop", 1),
         .scale_low = config_list_real(config, "train.scale", 0),
         .scale_high = config_list_real(config, "train.scale", 1),
+        .scale_of = (AugmentScale)config_choice(config, "train.scale_of"),
         .flip = config_bool(config, "train.flip"),
         .colour = config_real(config, "train.colour"),
     };
