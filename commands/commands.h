@@ -43,6 +43,7 @@ int command_report(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_weights(int argc, char **argv);
 
 /* Flags ---------------------------------------------------------------- */
 

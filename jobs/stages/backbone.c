@@ -9,9 +9,9 @@
 #include "framework/memory.h"
 #include "jobs/stage.h"
 #include "jobs/stages/segmenter_setup.h"
+#include "jobs/stages/weight_exchange.h"
 #include "jobs/stages/weights.h"
 #include "models/segmenter/augment.h"
-#include "storage/safetensors.h"
 
 #define STATE_KIND "backbone-state"
 #define MAX_SEGMENTS 65536
@@ -69,26 +69,6 @@ static Status backbone_fingerprint(const Config *config, Hasher *hasher)
     TRY(status_wrap(hash_file(weights, &hash, NULL), "segmenter.weights"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
-}
-
-/* Every tensor of the backbone comes from the file; one that is absent there is an error by name. */
-static Status load_backbone_weights(Segmenter *segmenter, const char *path)
-{
-    const char prefix[] = "backbone.";
-    Parameters *parameters = segmenter_parameters(segmenter);
-    Safetensors *file;
-    TRY(safetensors_open(path, &file));
-    Status status = OK;
-    int loaded = 0;
-    for (int i = 0; i < parameters->count && status == OK; i++) {
-        Parameter *p = parameters->items[i];
-        if (strncmp(p->name, prefix, sizeof prefix - 1) != 0) continue;
-        status = safetensors_read(file, p->name + sizeof prefix - 1, p->rank, p->shape, p->value);
-        loaded++;
-    }
-    safetensors_close(file);
-    if (status == OK) LOG_INFO("%s: %d tensors of the backbone", path, loaded);
-    return status_wrap(status, "segmenter.weights: %s", path);
 }
 
 static Status create_images(BackboneState *state)
@@ -173,7 +153,10 @@ static Status backbone_start(const StageContext *context, void **out, int64_t *t
     SegmenterConfig setup = segmenter_config_from(config, classes->seen_count);
     TRY(segmenter_create(&setup, backend_cpu(), DTYPE_F32, context->seed, &state->segmenter));
     const char *weights = config_string(config, "segmenter.weights");
-    if (weights[0] != '\0') TRY(load_backbone_weights(state->segmenter, weights));
+    if (weights[0] != '\0') {
+        WeightPart part = (WeightPart)config_choice(config, "segmenter.load");
+        TRY(status_wrap(weights_import(weights, part, classes, state->segmenter), "segmenter.weights"));
+    }
     TRY(create_optimizer(config, state));
     TRY(create_images(state));
     LOG_INFO("%lld training images, %d seen classes, %lld parameters", (long long)dataset_count(state->data),
