@@ -66,6 +66,7 @@ static Status read_unseen(GeneratorState *state)
 static void read_loss_config(const Config *config, GeneratorConfig *c)
 {
     c->classification_weight = config_real(config, "generator.classification_weight");
+    c->classification_columns = (int)config_integer(config, "generator.classification_columns");
     c->disentangle = config_bool(config, "generator.disentangle");
     c->align = config_bool(config, "generator.align");
     c->align_seen_seen = config_bool(config, "generator.align_seen_seen");
@@ -73,6 +74,7 @@ static void read_loss_config(const Config *config, GeneratorConfig *c)
     c->align_seen_unseen = config_bool(config, "generator.align_seen_unseen");
     c->weight = config_real(config, "generator.weight");
     c->weight_align = config_real(config, "generator.weight_align");
+    c->weight_unrelated = config_real(config, "generator.weight_unrelated");
     c->weight_relation = config_real(config, "generator.weight_relation");
     c->weight_reconstruction = config_real(config, "generator.weight_reconstruction");
     c->temperature = config_real(config, "generator.temperature");
@@ -101,6 +103,8 @@ static Status read_config(GeneratorState *state)
     c->heads = (int)config_integer(config, "generator.heads");
     c->ffn = (int)config_integer(config, "generator.ffn");
     c->dropout = config_real(config, "generator.dropout");
+    c->encoder_dropout = config_real(config, "generator.encoder_dropout");
+    c->similarity_temperature = config_real(config, "generator.similarity_temperature");
     c->gmmn_dropout = config_real(config, "generator.gmmn_dropout");
     c->noise = config_bool(config, "generator.noise");
     c->rate = config_real(config, "generator.rate");
@@ -111,6 +115,10 @@ static Status read_config(GeneratorState *state)
     for (int i = 0; i < c->sigma_count; i++) c->sigmas[i] = config_list_real(config, "generator.sigmas", i);
     read_loss_config(config, c);
     state->steps = config_integer(config, "generator.steps");
+    if (config_list_count(config, "generator.milestones") != 2)
+        return status_error(STATUS_INVALID, "generator.milestones takes two numbers");
+    for (int i = 0; i < 2; i++) c->milestones[i] = config_list_real(config, "generator.milestones", i);
+    c->total_steps = state->steps;
     state->joint = config_choice(config, "classifier.when") == 0;
     return read_unseen(state);
 }
@@ -223,7 +231,7 @@ static Status generator_stage_start(const StageContext *context, void **out, int
     TRY(create_generator(state));
     TRY(create_batches(state));
     LOG_INFO("%lld embeddings, %lld of them of seen objects", (long long)state->rows, (long long)state->seen_rows);
-    *total = state->joint || state->config.kind == GENERATOR_NONE ? state->steps : 2 * state->steps;
+    *total = state->joint || !generator_kind_synthesises(state->config.kind) ? state->steps : 2 * state->steps;
     return OK;
 }
 
@@ -272,7 +280,7 @@ static Status train_classifier(GeneratorState *state, int64_t step, StageMetrics
 static Status generator_stage_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     GeneratorState *state = pointer;
-    bool none = state->config.kind == GENERATOR_NONE;
+    bool none = !generator_kind_synthesises(state->config.kind);
     if (!none && (state->joint || step < state->steps)) TRY(train_generator(state, step, metrics));
     if (none || state->joint || step >= state->steps) TRY(train_classifier(state, step, metrics));
     return OK;
