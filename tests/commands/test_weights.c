@@ -20,7 +20,7 @@ static void test_there_and_back(void)
 {
     const char *directory = in_root("there"), *work = text("%s/work", directory);
     make_scenes(text("%s/data", directory), 16, 4, 0.2);
-    const char *study = make_study(directory, "variants: {none: {generator.kind: none}}\n");
+    const char *study = make_study(directory, "variants: {none: {generator.kind: none}, projection: {generator.kind: projection}}\n");
     CHECK_CODE(PROGRAM("run", study, "--only", "backbone"), 0);
     const char *model = segmenter_of(work), *out = text("%s/w.safetensors", directory);
     CHECK_CODE(PROGRAM("weights", "export", model, "-o", out, "--names", "mask2former"), 0);
@@ -33,6 +33,7 @@ static void test_there_and_back(void)
     const char *copy = text("%s/copy.safetensors", directory);
     CHECK_CODE(PROGRAM("weights", "export", segmenter_of(other), "-o", copy, "--names", "zeroth"), 0);
     check_same_lines("tensors", listed(model), listed(copy));
+    CHECK_INT(artifact_count(other, "evaluate"), 2); /* with and without a projection */
     /* And into a segmenter that is there. */
     const char *replaced = text("%s/replaced.h5", directory), *again = text("%s/again.safetensors", directory);
     CHECK_CODE(PROGRAM("weights", "import", copy, model, "--output", replaced), 0);
