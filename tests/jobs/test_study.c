@@ -194,7 +194,7 @@ static void test_refused(void)
         {"exclude: {seed: 0}", "exclude is a list"},
         {"report: {metric: [a]}", "unknown 'metric' in report: did you mean 'metrics'?"},
         {"report: {group_by: [varant]}", "unknown key 'varant'"},
-        {"config: {seed: 1}\nsweep:\n  train.steps: [0]", "demo.yaml:3: 'train.steps' is 0, but must be between 1 and"}};
+        {"config: {seed: 1}\nsweep:\n  train.steps: [-1]", "demo.yaml:3: 'train.steps' is -1, but must be between 0 and"}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         Study *study;
         CHECK_FAILS(read_study(CASES[i].text, &study), STATUS_INVALID, CASES[i].part);

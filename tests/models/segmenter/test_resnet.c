@@ -87,7 +87,7 @@ static void check_against_torchvision(const BackboneConfig *config, const Refere
     fill_symmetric("image", image->data, image->count);
     CHECK_OK(graph_forward(g));
     for (int k = 0; k < 4; k++) {
-        char name[16];
+        char name[32];
         snprintf(name, sizeof name, "cotangent%d", k + 1);
         check_reference(&references[k], features[k]->data, features[k]->count, 1e-4);
         fill_symmetric(name, features[k]->grad, features[k]->count);
@@ -139,7 +139,7 @@ static void test_sizes(void)
     check_parameters(&resnet101, 44549160 - 2049000 - 105344, 5 * 104);
 }
 
-static const BackboneConfig tiny_frozen = {.kind = BACKBONE_RESNET, .width = 4, .blocks = {1, 1, 2, 1}, .stem = 7,
+static const BackboneConfig tiny_frozen = {.kind = BACKBONE_RESNET, .width = 4, .blocks = {1, 1, 1, 1}, .stem = 7,
                                            .bottleneck = true, .norm = BACKBONE_FROZEN_BATCH_NORM,
                                            .pixels = BACKBONE_PIXELS_IMAGENET, .lr_multiplier = 1};
 static const BackboneConfig tiny_group = {.kind = BACKBONE_RESNET, .width = 4, .blocks = {1, 1, 1, 1}, .stem = 7,
@@ -147,7 +147,7 @@ static const BackboneConfig tiny_group = {.kind = BACKBONE_RESNET, .width = 4, .
 
 static void build(Graph *g, Parameters *parameters, const void *context, Tensor **inputs, Tensor **outputs)
 {
-    inputs[0] = graph_add_input(g, graph_dtype(g), 4, (int64_t[]){1, 34, 41, 3}, true);
+    inputs[0] = graph_add_input(g, graph_dtype(g), 4, (int64_t[]){1, 18, 23, 3}, true);
     backbone_build(g, parameters, PREFIX, context, inputs[0], outputs);
 }
 
@@ -159,7 +159,7 @@ static void test_frozen_differences(void)
         const Parameter *p = r.parameters->items[i];
         double largest = network_largest(DTYPE_F64, p->grad, p->count);
         CHECK((largest == 0) == p->frozen);
-        for (int64_t k = 0; !p->frozen && k < p->count; k += 1 + p->count / 3)
+        for (int64_t k = 0; !p->frozen && k < p->count; k += 1 + p->count / 2)
             network_difference(&r, p->name, (double *)p->value + k, ((double *)p->grad)[k], largest);
     }
     double largest = network_largest(DTYPE_F64, r.in[0]->grad, r.in[0]->count);
@@ -171,7 +171,7 @@ static void test_frozen_differences(void)
 
 static void test_group_differences(void)
 {
-    network_check_differences(&(Network){declare, build, &tiny_group, 1, 4}, 3);
+    network_check_differences(&(Network){declare, build, &tiny_group, 1, 4}, 2);
 }
 
 /* A grey image at ImageNet's mean is 0 to the first convolution. */
