@@ -87,6 +87,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     CHOICE("train.optimizer", "adamw", "sgd|adam|adamw", BACKBONE, "optimiser"),
     REAL("train.rate", "0.0005", 0, 10, BACKBONE, "learning rate"),
     REAL("train.weight_decay", "0.05", 0, 1, BACKBONE, "weight decay"),
+    BOOL("train.decay_biases", "false", BACKBONE, "it applies to biases of layers too, as published; to norms it never does"),
     REAL("train.clip", "1", 0, 1000000, BACKBONE, "limit of the global gradient norm; 0: none"),
     CHOICE("train.schedule", "steps", "constant|steps|cosine|poly", BACKBONE, "learning-rate schedule"),
     REALS("train.milestones", "[0.9, 0.95]", 0, 1, BACKBONE, "steps schedule: the rate falls tenfold at these fractions"),

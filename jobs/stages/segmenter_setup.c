@@ -62,6 +62,7 @@ SegmenterConfig segmenter_config_from(const Config *config, int classes)
     s.ffn = (int)config_integer(config, "segmenter.ffn");
     s.layers = (int)config_integer(config, "segmenter.layers");
     s.queries = (int)config_integer(config, "segmenter.queries");
+    s.decay_biases = config_bool(config, "train.decay_biases");
     s.criterion.points = config_integer(config, "segmenter.points");
     s.criterion.class_weight = config_real(config, "segmenter.class_weight");
     s.criterion.mask_weight = config_real(config, "segmenter.mask_weight");

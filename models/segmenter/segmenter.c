@@ -80,6 +80,23 @@ static Status check_config(const SegmenterConfig *c)
     return OK;
 }
 
+/* A bias whose weight is a matrix is a layer's; a norm's weight is a vector. */
+static void decay_biases(const Parameters *parameters)
+{
+    static const char tail[] = "bias", stacked[] = "in_proj_bias";
+    for (int i = 0; i < parameters->count; i++) {
+        Parameter *p = parameters->items[i];
+        size_t length = strlen(p->name), end = sizeof tail - 1;
+        if (p->rank != 1 || length < end || length - end > 200 || strcmp(p->name + length - end, tail) != 0) continue;
+        char weight[256];
+        memcpy(weight, p->name, length - end);
+        memcpy(weight + length - end, "weight", sizeof "weight");
+        const Parameter *beside = parameters_find(parameters, weight);
+        bool of_attention = length >= sizeof stacked - 1 && strcmp(p->name + length - (sizeof stacked - 1), stacked) == 0;
+        p->decay = of_attention || (beside != NULL && beside->rank >= 2);
+    }
+}
+
 Status segmenter_create(const SegmenterConfig *config, const Backend *backend, Dtype dtype, uint64_t seed,
                         Segmenter **segmenter)
 {
@@ -96,6 +113,7 @@ Status segmenter_create(const SegmenterConfig *config, const Backend *backend, D
     backbone_add_parameters(s->parameters, "backbone.", &s->config.backbone);
     pixel_decoder_add_parameters(s->parameters, "pixel_decoder.", &s->pixel_decoder);
     TRY_GOTO(status, mask_decoder_add_parameters(s->parameters, "decoder.", &s->mask_decoder), failed);
+    if (config->decay_biases) decay_biases(s->parameters);
     TRY_GOTO(status, parameters_allocate(s->parameters, seed), failed);
     pixel_decoder_initialize(s->parameters, "pixel_decoder.", &s->pixel_decoder);
     TRY_GOTO(status, criterion_create(&config->criterion, dtype, config->queries, config->classes, &s->criterion), failed);

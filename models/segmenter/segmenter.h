@@ -23,6 +23,7 @@ typedef struct SegmenterConfig {
     int heads, ffn, layers;   /* of the transformer decoder; heads also of the deformable encoder */
     int queries;              /* Q */
     int classes;              /* S, without no object */
+    bool decay_biases;        /* weight decay applies to biases of layers too, as published; never to norms */
     CriterionConfig criterion;
 } SegmenterConfig;
 SegmenterConfig segmenter_default(int classes); /* the small network of the config's defaults */

@@ -9,6 +9,7 @@
 #include "jobs/stages/segmenter_setup.h"
 #include "jobs/stages/weights.h"
 #include "storage/safetensors.h"
+#include "tests/models/segmenter/torchvision_formula.h"
 #include "tests/storage/fixture.h"
 
 static char directory[256];
@@ -244,6 +245,32 @@ static void write_unfolded(Segmenter *segmenter, const char *path, const char *c
     CHECK_OK(safetensors_write(path, listed, count, metadata, pairs));
 }
 
+/* The same names with the values of torchvision_formula.h. */
+static void write_formula(Segmenter *segmenter, const char *path)
+{
+    write_unfolded(segmenter, path, NULL, 0);
+    Safetensors *file;
+    SafetensorsEntry listed[300];
+    float *values[300];
+    CHECK_OK(safetensors_open(path, &file));
+    int count = safetensors_count(file);
+    for (int i = 0; i < count; i++) {
+        const char *name = safetensors_name(file, i), *type;
+        int rank;
+        const int64_t *shape;
+        CHECK(safetensors_describe(file, name, &type, &rank, &shape));
+        int64_t size = 1;
+        for (int d = 0; d < rank; d++) size *= shape[d];
+        values[i] = malloc((size_t)size * sizeof(float));
+        CHECK(values[i] != NULL);
+        formula_fill(name, rank, shape, values[i]);
+        listed[i] = (SafetensorsEntry){name, rank, shape, values[i]};
+    }
+    CHECK_OK(safetensors_write(path, listed, count, NULL, 0));
+    for (int i = 0; i < count; i++) free(values[i]);
+    safetensors_close(file);
+}
+
 static void test_mobilenet(void)
 {
     temporary_directory(directory);
@@ -270,4 +297,27 @@ static void test_mobilenet(void)
     CHECK_OK(directory_remove(directory));
 }
 
-TEST_MAIN(TEST(test_round_trips), TEST(test_strict), TEST(test_whole_head), TEST(test_mobilenet))
+/* torchvision's MobileNetV2 with its norms, through the file: its numbers, folded and padded as they must be. */
+static void test_mobilenet_against_torchvision(void)
+{
+    temporary_directory(directory);
+    SegmenterConfig config = mobile(BACKBONE_PADDING_SYMMETRIC);
+    Segmenter *segmenter = make(&config, 1);
+    write_formula(segmenter, in("w.safetensors"));
+    CHECK_OK(weights_import(in("w.safetensors"), WEIGHT_PART_BACKBONE, &classes, segmenter));
+    Graph *g;
+    Tensor *features[4];
+    CHECK_OK(graph_create(backend_cpu(), DTYPE_F32, &g));
+    Tensor *image = graph_add_input(g, DTYPE_F32, 4, (int64_t[]){1, REFERENCE_HEIGHT, REFERENCE_WIDTH, 3}, false);
+    backbone_build(g, segmenter_parameters(segmenter), "backbone.", &config.backbone, image, features);
+    for (int k = 0; k < 4; k++) graph_mark_output(features[k]);
+    CHECK_OK(graph_compile(g, false));
+    formula_fill_symmetric("image", image->data, image->count);
+    CHECK_OK(graph_forward(g));
+    for (int k = 0; k < 4; k++) reference_check(&mobilenet_v2_reference[k], features[k]->data, features[k]->count, 1e-4);
+    graph_destroy(g);
+    segmenter_destroy(segmenter);
+    CHECK_OK(directory_remove(directory));
+}
+
+TEST_MAIN(TEST(test_mobilenet_against_torchvision), TEST(test_round_trips), TEST(test_strict), TEST(test_whole_head), TEST(test_mobilenet))

@@ -2,7 +2,7 @@
 #include "framework/memory.h"
 #include "models/segmenter/backbone.h"
 #include "tests/models/segmenter/network_check.h"
-#include "tests/models/segmenter/torchvision_resnet.h"
+#include "tests/models/segmenter/torchvision_formula.h"
 
 #define PREFIX "backbone."
 
@@ -16,57 +16,9 @@ static void declare(Parameters *parameters, const void *context)
     backbone_add_parameters(parameters, PREFIX, context);
 }
 
-/* -- the formula of torchvision_resnet.py -- */
-
-static double uniform(const char *name, int64_t i)
-{
-    uint64_t key = 0xCBF29CE484222325u;
-    for (; *name != '\0'; name++) key = (key ^ (uint8_t)*name) * 0x100000001B3u;
-    uint64_t z = key + (uint64_t)i + 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    z ^= z >> 31;
-    return (double)(z >> 40) / 16777216.0;
-}
-
-static bool ends_in(const char *name, const char *end)
-{
-    size_t length = strlen(name), tail = strlen(end);
-    return length >= tail && strcmp(name + length - tail, end) == 0;
-}
-
 static void fill_parameter(const Parameter *p)
 {
-    const char *name = p->name + strlen(PREFIX);
-    float *values = p->value;
-    double bound = p->rank == 4 ? sqrt(3 / (double)(p->shape[1] * p->shape[2] * p->shape[3])) : 0;
-    for (int64_t i = 0; i < p->count; i++) {
-        double u = uniform(name, i);
-        values[i] = (float)(p->rank == 4 ? (2 * u - 1) * bound
-                            : ends_in(name, ".running_var") ? 0.5 + u
-                            : ends_in(name, ".weight") ? 0.3 + 0.6 * u : 0.2 * (u - 0.5));
-    }
-}
-
-static void fill_symmetric(const char *name, float *values, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) values[i] = (float)(2 * uniform(name, i) - 1);
-}
-
-/* Relative distance of the kept elements, and of the norm of all. */
-static void check_reference(const Reference *reference, const float *values, int64_t count, double tolerance)
-{
-    double norm = 0, difference = 0, size = 0;
-    for (int64_t i = 0; i < count; i++) norm += (double)values[i] * (double)values[i];
-    for (int i = 0; i < REFERENCE_SAMPLES; i++) {
-        double ours = (double)values[i * (count - 1) / (REFERENCE_SAMPLES - 1)];
-        difference += (ours - reference->values[i]) * (ours - reference->values[i]);
-        size += reference->values[i] * reference->values[i];
-    }
-    if (!(sqrt(difference) <= tolerance * sqrt(size)))
-        TEST_FAIL("%s: %.3g from torchvision's", reference->name, sqrt(difference / size));
-    if (!(fabs(sqrt(norm) - reference->norm) <= tolerance * reference->norm))
-        TEST_FAIL("%s: norm %.9g, torchvision's is %.9g", reference->name, sqrt(norm), reference->norm);
+    formula_fill(p->name + strlen(PREFIX), p->rank, p->shape, p->value);
 }
 
 /* References: 4 outputs, then gradients. */
@@ -84,13 +36,13 @@ static void check_against_torchvision(const BackboneConfig *config, const Refere
     backbone_build(g, parameters, PREFIX, config, image, features);
     for (int k = 0; k < 4; k++) graph_mark_output(features[k]);
     CHECK_OK(graph_compile(g, true));
-    fill_symmetric("image", image->data, image->count);
+    formula_fill_symmetric("image", image->data, image->count);
     CHECK_OK(graph_forward(g));
     for (int k = 0; k < 4; k++) {
         char name[32];
         snprintf(name, sizeof name, "cotangent%d", k + 1);
-        check_reference(&references[k], features[k]->data, features[k]->count, 1e-4);
-        fill_symmetric(name, features[k]->grad, features[k]->count);
+        reference_check(&references[k], features[k]->data, features[k]->count, 1e-4);
+        formula_fill_symmetric(name, features[k]->grad, features[k]->count);
     }
     CHECK_OK(graph_backward(g));
     for (int i = 4; i < count; i++) {
@@ -98,7 +50,7 @@ static void check_against_torchvision(const BackboneConfig *config, const Refere
         snprintf(name, sizeof name, PREFIX "%s", references[i].name);
         const Parameter *p = parameters_find(parameters, name);
         CHECK(p != NULL && !p->frozen);
-        check_reference(&references[i], p->grad, p->count, 1e-3);
+        reference_check(&references[i], p->grad, p->count, 1e-3);
     }
     graph_destroy(g);
     parameters_destroy(parameters);

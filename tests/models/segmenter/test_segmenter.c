@@ -265,6 +265,27 @@ static void test_failed_allocations(void)
     memory_free(picture);
 }
 
-TEST_MAIN(TEST(test_gradients_fpn), TEST(test_gradients_deformable), TEST(test_gradients_add_and_graphs_are_kept),
+/* Layers' biases decay where asked for; norms, embeddings of queries and frozen statistics never do. */
+static void test_decay_of_biases(void)
+{
+    for (int on = 0; on < 2; on++) {
+        SegmenterConfig config = tiny_config(PIXEL_DECODER_DEFORMABLE);
+        config.decay_biases = on;
+        Segmenter *segmenter;
+        CHECK_OK(segmenter_create(&config, backend_cpu(), DTYPE_F64, 1, &segmenter));
+        const Parameters *p = segmenter_parameters(segmenter);
+        CHECK_INT(parameters_find(p, "decoder.class_embed.bias")->decay, on);
+        CHECK_INT(parameters_find(p, "decoder.transformer_self_attention_layers.0.self_attn.in_proj_bias")->decay, on);
+        CHECK_INT(parameters_find(p, "pixel_decoder.input_proj.0.0.bias")->decay, on);
+        CHECK(parameters_find(p, "decoder.class_embed.weight")->decay);
+        CHECK(!parameters_find(p, "pixel_decoder.input_proj.0.1.bias")->decay);
+        CHECK(!parameters_find(p, "decoder.decoder_norm.bias")->decay);
+        CHECK(!parameters_find(p, "decoder.query_feat.weight")->decay);
+        CHECK(!parameters_find(p, "backbone.bn1.weight")->decay);
+        segmenter_destroy(segmenter);
+    }
+}
+
+TEST_MAIN(TEST(test_decay_of_biases), TEST(test_gradients_fpn), TEST(test_gradients_deformable), TEST(test_gradients_add_and_graphs_are_kept),
           TEST(test_learns_two_pictures), TEST(test_bad_sizes), TEST(test_one_layer),
           TEST(test_failed_allocations))

@@ -1,10 +1,12 @@
-"""Numbers of torchvision's ResNets for test_backbone.c: writes torchvision_resnet.h beside this file.
+"""Numbers of torchvision's backbones for test_resnet.c and test_weight_exchange.c: writes torchvision_reference.h beside
+this file.
 
 Needs Debian's python3-torchvision. Every weight and the image come from a formula that the test repeats: element i of
-the tensor NAME is a function of u = splitmix64(fnv1a64(NAME) + i) >> 40, 24 bits, over 2^24, in [0, 1):
+the tensor NAME is a function (torchvision_formula.h) of u = splitmix64(fnv1a64(NAME) + i) >> 40, 24 bits, over 2^24, in [0, 1):
     convolutions (2u - 1) sqrt(3 / fan in)      .running_var 0.5 + u      norms' .weight 0.3 + 0.6 u
     .bias and .running_mean 0.2 (u - 0.5)       image and cotangents 2u - 1
-Outputs are those of layer1 to layer4, gradients those of their sum times the cotangents. Of each tensor SAMPLES
+Outputs are those of layer1 to layer4 (of MobileNetV2, of features 3, 6, 13 and 17), gradients those of their sum times
+the cotangents. Of each tensor SAMPLES
 elements are kept, evenly spaced in channels-last order for maps, and the norm of all.
 """
 import os
@@ -18,7 +20,8 @@ SAMPLES = 24
 HEIGHT, WIDTH = 70, 100
 GRADIENTS = {"resnet18": ["conv1.weight", "layer2.0.downsample.0.weight", "layer4.1.conv2.weight"],
              "resnet50": ["conv1.weight", "layer1.0.conv1.weight", "layer2.0.conv2.weight",
-                          "layer3.0.downsample.0.weight", "layer3.5.conv2.weight", "layer4.2.conv3.weight"]}
+                          "layer3.0.downsample.0.weight", "layer3.5.conv2.weight", "layer4.2.conv3.weight"],
+             "mobilenet_v2": []}
 
 
 def uniform(name, count):
@@ -53,15 +56,23 @@ def kept(tensor):
     return numpy.sqrt((values * values).sum()), [float(values[i]) for i in index]
 
 
+def stages(model):
+    """What makes each of the four outputs from the one before."""
+    if hasattr(model, "features"):
+        f = model.features
+        return [f[:4], f[4:7], f[7:14], f[14:18]]
+    stem = torch.nn.Sequential(model.conv1, model.bn1, model.relu, model.maxpool)
+    return [torch.nn.Sequential(stem, model.layer1), model.layer2, model.layer3, model.layer4]
+
+
 def run(name):
     model = getattr(torchvision.models, name)().eval()
     state = {k: fill(k, v.shape) if v.dtype == torch.float32 else v for k, v in model.state_dict().items()}
     model.load_state_dict(state)
     x = fill("image", (1, HEIGHT, WIDTH, 3)).permute(0, 3, 1, 2)
-    x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
     total, rows = 0, []
-    for k in range(1, 5):
-        x = getattr(model, f"layer{k}")(x)
+    for k, stage in enumerate(stages(model), 1):
+        x = stage(x)
         y = x.permute(0, 2, 3, 1)
         rows.append((f"layer{k}", *kept(y)))
         total = total + (y * fill(f"cotangent{k}", y.shape)).sum()
@@ -71,9 +82,9 @@ def run(name):
 
 
 def main():
-    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torchvision_resnet.h")
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torchvision_reference.h")
     with open(path, "w") as out:
-        out.write("/* Made by torchvision_resnet.py, which says what these are, with torch "
+        out.write("/* Made by torchvision_reference.py, which says what these are, with torch "
                   f"{torch.__version__.split('+')[0]} and\n * torchvision {torchvision.__version__.split('+')[0]}. */\n")
         out.write(f"enum {{ REFERENCE_SAMPLES = {SAMPLES}, REFERENCE_HEIGHT = {HEIGHT}, REFERENCE_WIDTH = {WIDTH} }};\n\n"
                   "typedef struct Reference { const char *name; double norm, values[REFERENCE_SAMPLES]; } Reference;\n")
