@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "framework/log.h"
 #include "framework/memory.h"
 #include "framework/text.h"
 #include "jobs/stages/weight_exchange.h"
@@ -248,7 +247,6 @@ static Status read_whole_head(const Import *import, const char *name, const Para
 
 static Status read_all(Import *import)
 {
-    int count = 0;
     for (int i = 0; i < import->parameters->count; i++) {
         const Parameter *p = import->parameters->items[i];
         if (weight_part(p->name) > import->part) continue;
@@ -256,9 +254,7 @@ static Status read_all(Import *import)
         if (is_whole_head(import, source.name, p)) TRY(read_whole_head(import, source.name, p));
         else if (source.norm[0] != '\0') TRY(read_folded(import, &source, p));
         else TRY(safetensors_read(import->file, source.name, p->rank, p->shape, p->value));
-        count++;
     }
-    LOG_INFO("%s: %d tensors, names as %s's", import->path, count, weight_style_name(import->style));
     return OK;
 }
 

@@ -1,12 +1,13 @@
 """A training step of the segmenter in PyTorch, against ours in the same run: forward, matching, losses, backward,
 clipping and AdamW on one image.
 
-    bench_segmenter.py PATH_OF_BENCH_SEGMENTER [small|r50 [ROUNDS [STEPS [SIDE]]]]
+    bench_segmenter.py PATH_OF_BENCH_SEGMENTER [small|r50 [ROUNDS [STEPS [SIDE [THREADS]]]]]
 
 The peer is the same network of stock modules: torchvision's ResNet (FrozenBatchNorm2d) or one with GroupNorm,
 nn.MultiheadAttention, nn.Conv2d, F.grid_sample for the deformable attention and for the points, SciPy's assignment,
 torch.optim.AdamW by foreach; channels-last. Each program is a process of its own, on 2 threads, and rounds are
-interleaved; the figures are the fastest step of all rounds and the peak of resident memory.
+interleaved; the figures are the fastest step of all rounds, the least processor time of a step (the better figure on a
+machine that others use, with 1 thread: waiting threads spin), and the peak of resident memory.
 """
 import resource
 import subprocess
@@ -20,14 +21,14 @@ SETTINGS = {
 }
 
 
-def peer(kind, side):
+def peer(kind, side, threads):
     import torch
     import torch.nn.functional as F
     import torchvision
     from scipy.optimize import linear_sum_assignment
     from torch import nn
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(threads)
     torch.manual_seed(1)
     s = SETTINGS[kind]
     dim, heads, classes = s["dim"], s["heads"], QUERIES_CLASSES
@@ -264,39 +265,46 @@ def peer(kind, side):
         if not warm:
             step()
             warm = True
-        taken = []
+        taken, used = [], []
         for _ in range(int(line)):
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             step()
             taken.append(1e3 * (time.perf_counter() - start))
-        print(min(taken), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+            used.append(1e3 * (time.process_time() - busy))
+        print(min(taken), min(used), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+
+
+def bench(program, kind, rounds, steps, side, threads):
+    commands = {"ours": [program, kind, str(side), str(threads)],
+                "peer": [sys.executable, __file__, "--peer", kind, str(side), str(threads)]}
+    running = {name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+               for name, command in commands.items()}
+    version = running["peer"].stdout.readline().strip()
+    least = {}
+    for _ in range(rounds):
+        for name, process in running.items():
+            process.stdin.write(f"{steps}\n")
+            process.stdin.flush()
+            taken, used, memory = (float(x) for x in process.stdout.readline().split())
+            before = least.get(name, (taken, used, 0))
+            least[name] = min(taken, before[0]), min(used, before[1]), memory
+    for process in running.values():
+        process.stdin.close()
+        if process.wait() != 0:
+            sys.exit("a bench failed")
+    print(f"segmenter's training step, {kind}, {side} px, {threads} threads; peer PyTorch {version}")
+    for i, (what, unit) in enumerate((("time", "ms"), ("processor time", "ms"), ("peak memory", "MiB"))):
+        print(f"  {what:14} ours {least['ours'][i]:9.0f} {unit}, peer {least['peer'][i]:9.0f} {unit}: "
+              f"{least['peer'][i] / least['ours'][i]:.2f}x ours")
 
 
 def main():
     if sys.argv[1] == "--peer":
-        return peer(sys.argv[2], int(sys.argv[3]))
+        return peer(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
     for kind in sys.argv[2:3] or list(SETTINGS):
-        rounds, steps, side = (int(sys.argv[i]) if len(sys.argv) > i else SETTINGS[kind][key]
-                               for i, key in ((3, "rounds"), (4, "steps"), (5, "side")))
-        commands = {"ours": [sys.argv[1], kind, str(side)],
-                    "peer": [sys.executable, __file__, "--peer", kind, str(side)]}
-        running = {name: subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-                   for name, command in commands.items()}
-        version = running["peer"].stdout.readline().strip()
-        best, memory = {}, {}
-        for _ in range(rounds):
-            for name, process in running.items():
-                process.stdin.write(f"{steps}\n")
-                process.stdin.flush()
-                taken, memory[name] = (float(x) for x in process.stdout.readline().split())
-                best[name] = min(taken, best.get(name, taken))
-        for process in running.values():
-            process.stdin.close()
-            if process.wait() != 0:
-                sys.exit("a bench failed")
-        print(f"segmenter's training step, {kind}, {side} px, 2 threads: ours {best['ours']:.1f} ms, {memory['ours']:.0f} MiB; "
-              f"PyTorch {version} {best['peer']:.1f} ms, {memory['peer']:.0f} MiB: "
-              f"{best['peer'] / best['ours']:.2f}x our time, {memory['peer'] / memory['ours']:.2f}x our memory")
+        given = [int(x) for x in sys.argv[3:]]
+        defaults = [SETTINGS[kind]["rounds"], SETTINGS[kind]["steps"], SETTINGS[kind]["side"], 2]
+        bench(sys.argv[1], kind, *(given + defaults[len(given):]))
 
 
 main()
