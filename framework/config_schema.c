@@ -109,6 +109,8 @@ const ConfigKey CONFIG_SCHEMA[] = {
 
     CHOICE("generator.kind", "primitive", "none|gmmn|primitive|projection", GENERATOR,
            "how unseen embeddings are synthesised; projection: not, real ones are projected into the semantic space"),
+    PATH("generator.weights", GENERATOR,
+         "safetensors file with PADing's names that generator and classifier start from; with generator.steps 0 as they are"),
     INTEGER("generator.steps", "2000", 0, 100000000, GENERATOR, "iterations"),
     INTEGER("generator.rows", "96", 2, 65536, GENERATOR, "real seen embeddings a step"),
     REAL("generator.vector_norm", "0", 0, 1000000, GENERATOR, "class vectors are scaled to this length; 0: as they are"),

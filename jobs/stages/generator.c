@@ -10,6 +10,7 @@
 #include "framework/random.h"
 #include "jobs/stage.h"
 #include "jobs/stages/classifier_file.h"
+#include "jobs/stages/weight_exchange.h"
 #include "jobs/stages/weights.h"
 #include "models/generator/generator.h"
 #include "storage/feature_set.h"
@@ -220,6 +221,16 @@ static Status create_batches(GeneratorState *state)
     return OK;
 }
 
+static Status generator_fingerprint(const Config *config, Hasher *hasher)
+{
+    const char *weights = config_string(config, "generator.weights");
+    if (weights[0] == '\0') return OK;
+    Hash128 hash;
+    TRY(status_wrap(hash_file(weights, &hash, NULL), "generator.weights"));
+    hasher_add(hasher, &hash, sizeof hash);
+    return OK;
+}
+
 static Status generator_stage_start(const StageContext *context, void **out, int64_t *total)
 {
     GeneratorState *state = memory_alloc_zero(1, sizeof *state);
@@ -230,6 +241,8 @@ static Status generator_stage_start(const StageContext *context, void **out, int
     TRY(read_config(state));
     TRY(read_rows(state));
     TRY(create_generator(state));
+    const char *weights = config_string(context->config, "generator.weights");
+    if (weights[0] != '\0') TRY(status_wrap(weights_import_generator(weights, state->generator), "generator.weights"));
     TRY(create_batches(state));
     LOG_INFO("%lld embeddings, %lld of them of seen objects", (long long)state->rows, (long long)state->seen_rows);
     *total = state->joint || !generator_kind_synthesises(state->config.kind) ? state->steps : 2 * state->steps;
@@ -378,6 +391,7 @@ const Stage STAGE_DEF_GENERATOR = {
     .version = 1,
     .inputs = 1u << STAGE_EXTRACT,
     .unit = "steps",
+    .fingerprint = generator_fingerprint,
     .start = generator_stage_start,
     .step = generator_stage_step,
     .save = generator_stage_save,

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "models/generator/generator.h"
 #include "models/segmenter/segmenter.h"
 #include "models/segmenter/weight_names.h"
 #include "storage/dataset.h"
@@ -16,6 +17,10 @@
  * The class head has a row for each seen class of `classes`, in the table's order, and one for no object. A file's head
  * may be that, or have a row for every class of the table, as PADing's panoptic one: then the seen rows are taken. */
 Status weights_import(const char *path, WeightPart part, const ClassTable *classes, Segmenter *segmenter);
+
+/* The generator (F32) and its classifier from a file with PADing's names, as strictly; a kind that synthesises nothing
+ * reads the classifier, new_fc, alone. What the file holds of a segmenter is passed over. */
+Status weights_import_generator(const char *path, Generator *generator);
 
 /* A segmenter.h5, generator.h5 or classifier.h5 as safetensors. Of the last two there are PADing's names only, which
  * are also ours. Tensors without a name in the style are left out: a backbone's style takes the backbone alone. */

@@ -4,16 +4,14 @@
 #include <string.h>
 
 #include "framework/memory.h"
-#include "framework/text.h"
 #include "jobs/stages/weight_exchange.h"
+#include "jobs/stages/weight_problems.h"
 #include "storage/class_table.h"
 #include "storage/safetensors.h"
 
-enum { NAME_SIZE = 256, LISTED = 12 };
+enum { NAME_SIZE = 256 };
 #define NORM_EPSILON 1e-5 /* torchvision's and PyTorch's */
 #define MOBILENET "backbone.features."
-
-typedef struct Problems { Text missing, misshapen, extra; int missing_count, misshapen_count, extra_count; } Problems;
 
 typedef struct Import {
     const char *path;
@@ -24,7 +22,7 @@ typedef struct Import {
     const ClassTable *classes;
     Parameters *parameters;
     bool *used; /* one per tensor of the file */
-    Problems problems;
+    WeightProblems problems;
 } Import;
 
 /* The tensor or tensors that a parameter comes from. */
@@ -33,42 +31,6 @@ typedef struct Source {
     char norm[NAME_SIZE];  /* "features.0.1": the batch norm to fold in; "" for none */
     bool is_bias;          /* of a folded convolution: made of the norm alone */
 } Source;
-
-/* -- problems -- */
-
-static void list_name(Text *text, int *count, const char *name, const char *more)
-{
-    if ((*count)++ < LISTED) text_format(text, "%s%s%s", text->length > 0 ? ", " : "", name, more);
-}
-
-static void conclude(Text *text, const Text *names, int count, const char *what)
-{
-    if (count == 0) return;
-    text_format(text, "%s%d %s %s: %s", text->length > 0 ? "; " : "", count, count == 1 ? "tensor" : "tensors", what,
-                text_string(names));
-    if (count > LISTED) text_format(text, " and %d more", count - LISTED);
-}
-
-static Status report(const Import *import)
-{
-    const Problems *p = &import->problems;
-    if (p->missing_count + p->misshapen_count + p->extra_count == 0) return OK;
-    Text text = {0};
-    conclude(&text, &p->missing, p->missing_count, "missing");
-    conclude(&text, &p->misshapen, p->misshapen_count, "of another shape");
-    conclude(&text, &p->extra, p->extra_count, "of no use to this network");
-    Status status = status_error(STATUS_INVALID, "%s (names as %s's): %s", import->path, weight_style_name(import->style),
-                                 text_string(&text));
-    text_free(&text);
-    return status;
-}
-
-static void problems_clear(Problems *problems)
-{
-    text_free(&problems->missing);
-    text_free(&problems->misshapen);
-    text_free(&problems->extra);
-}
 
 /* -- where a parameter comes from -- */
 
@@ -117,21 +79,7 @@ static void use(Import *import, const char *name)
 
 static void check_tensor(Import *import, const char *name, int rank, const int64_t *shape)
 {
-    Problems *problems = &import->problems;
-    const char *type;
-    int found_rank;
-    const int64_t *found;
-    if (!safetensors_describe(import->file, name, &type, &found_rank, &found)) {
-        list_name(&problems->missing, &problems->missing_count, name, "");
-        return;
-    }
-    use(import, name);
-    if (found_rank == rank && memcmp(found, shape, (size_t)rank * sizeof *shape) == 0) return;
-    char stored[96], wanted[96], more[256];
-    safetensors_format_shape(found_rank, found, stored, sizeof stored);
-    safetensors_format_shape(rank, shape, wanted, sizeof wanted);
-    snprintf(more, sizeof more, " (%s, not %s)", stored, wanted);
-    list_name(&problems->misshapen, &problems->misshapen_count, name, more);
+    if (weight_problems_check(&import->problems, import->file, name, rank, shape)) use(import, name);
 }
 
 /* Whether a head of the file is one of all classes where ours has the seen ones. */
@@ -181,13 +129,12 @@ static Status check(Import *import)
     for (int i = 0; i < import->parameters->count; i++)
         if (weight_part(import->parameters->items[i]->name) <= import->part)
             check_parameter(import, import->parameters->items[i]);
-    Problems *problems = &import->problems;
     for (int i = 0; i < safetensors_count(import->file); i++) {
         const char *name = safetensors_name(import->file, i);
         if (!import->used[i] && weight_part_foreign(import->style, name) <= import->part)
-            list_name(&problems->extra, &problems->extra_count, name, "");
+            weight_problems_extra(&import->problems, name);
     }
-    return report(import);
+    return weight_problems_report(&import->problems, import->path, import->style);
 }
 
 /* -- reading -- */
@@ -276,7 +223,7 @@ Status weights_import(const char *path, WeightPart part, const ClassTable *class
     if (status == OK && import.used == NULL) status = status_no_memory((size_t)safetensors_count(import.file), path);
     if (status == OK) status = check(&import);
     if (status == OK) status = read_all(&import);
-    problems_clear(&import.problems);
+    weight_problems_clear(&import.problems);
     memory_free(import.used);
     safetensors_close(import.file);
     return status;

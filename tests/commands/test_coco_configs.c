@@ -11,7 +11,7 @@ static const struct { const char *study, *split; int unseen; } STUDIES[] = {
 #define STUDY_COUNT (sizeof STUDIES / sizeof STUDIES[0])
 
 /* Settings that the networks of these studies don't have, that a user gives, or that have no published value. */
-static const char *const UNSTATED[] = {"segmenter.weights", "segmenter.width", "segmenter.blocks", "segmenter.padding",
+static const char *const UNSTATED[] = {"segmenter.weights", "generator.weights", "segmenter.width", "segmenter.blocks", "segmenter.padding",
                                        "train.patience", "train.milestones", "generator.gmmn_dropout",
                                        "generator.vector_norm", "generator.similarity_temperature",
                                        "generator.align_seen_seen", "generator.align_unseen_unseen",

@@ -1,5 +1,66 @@
 /* Weights in and out through the program: a study that only takes given weights, export, import, list. */
+#include "storage/safetensors.h"
 #include "tests/commands/artifacts.h"
+
+typedef struct Tensors {
+    Safetensors *file;
+    int count;
+    SafetensorsEntry entries[200];
+} Tensors;
+
+static void read_tensors(const char *path, Tensors *tensors)
+{
+    CHECK_OK(safetensors_open(path, &tensors->file));
+    tensors->count = safetensors_count(tensors->file);
+    CHECK(tensors->count <= 200);
+    for (int i = 0; i < tensors->count; i++) {
+        SafetensorsEntry *entry = &tensors->entries[i];
+        const char *type;
+        int64_t count = 1;
+        entry->name = safetensors_name(tensors->file, i);
+        CHECK(safetensors_describe(tensors->file, entry->name, &type, &entry->rank, &entry->shape));
+        for (int d = 0; d < entry->rank; d++) count *= entry->shape[d];
+        float *values = malloc((size_t)count * sizeof *values);
+        CHECK_OK(safetensors_read(tensors->file, entry->name, entry->rank, entry->shape, values));
+        entry->data = values;
+    }
+}
+
+static void free_tensors(Tensors *tensors)
+{
+    for (int i = 0; i < tensors->count; i++) free((void *)(uintptr_t)tensors->entries[i].data);
+    safetensors_close(tensors->file);
+}
+
+/* One file with the tensors of two. */
+static void merge_files(const char *const parts[2], const char *path)
+{
+    static Tensors a, b;
+    static SafetensorsEntry all[400];
+    read_tensors(parts[0], &a);
+    read_tensors(parts[1], &b);
+    memcpy(all, a.entries, (size_t)a.count * sizeof *all);
+    memcpy(all + a.count, b.entries, (size_t)b.count * sizeof *all);
+    CHECK_OK(safetensors_write(path, all, a.count + b.count, NULL, 0));
+    free_tensors(&a);
+    free_tensors(&b);
+}
+
+static void check_same_tensors(const char *one, const char *other)
+{
+    static Tensors a, b;
+    read_tensors(one, &a);
+    read_tensors(other, &b);
+    CHECK_INT(a.count, b.count);
+    for (int i = 0; i < a.count; i++) {
+        int64_t count = 1;
+        CHECK_STRING(a.entries[i].name, b.entries[i].name);
+        for (int d = 0; d < a.entries[i].rank; d++) count *= a.entries[i].shape[d];
+        CHECK(memcmp(a.entries[i].data, b.entries[i].data, (size_t)count * sizeof(float)) == 0);
+    }
+    free_tensors(&a);
+    free_tensors(&b);
+}
 
 static const char *segmenter_of(const char *work)
 {
@@ -47,6 +108,31 @@ static void test_there_and_back(void)
     memory_free(second);
 }
 
+/* A trained generator and its classifier, put into one file and taken as they are: the same classifier. */
+static void test_generator(void)
+{
+    const char *directory = in_root("generator"), *work = text("%s/work", directory), *other = text("%s/other", directory);
+    make_scenes(text("%s/data", directory), 16, 4, 0.2);
+    const char *study = make_study(directory, "");
+    CHECK_CODE(PROGRAM("run", study), 0);
+    const char *model = only_artifact(work, "generator"), *merged = text("%s/pading.safetensors", directory);
+    const char *parts[2] = {text("%s/classifier.safetensors", directory), text("%s/generator.safetensors", directory)};
+    CHECK_CODE(PROGRAM("weights", "export", text("%s/classifier.h5", model), "-o", parts[0], "--names", "pading"), 0);
+    CHECK_CODE(PROGRAM("weights", "export", text("%s/generator.h5", model), "-o", parts[1], "--names", "pading"), 0);
+    Result wrong = PROGRAM("weights", "export", text("%s/generator.h5", model), "-o", merged, "--names", "torchvision");
+    CHECK(wrong.code != 0);
+    CHECK_SAYS(wrong.err, "only zeroth's and pading's");
+    merge_files(parts, merged);
+    CHECK_CODE(PROGRAM("run", study, "--work", other, text("generator.weights=%s", merged), "generator.steps=0"), 0);
+    const char *again = text("%s/again.safetensors", directory);
+    CHECK_CODE(PROGRAM("weights", "export", text("%s/classifier.h5", only_artifact(other, "generator")), "-o", again,
+                       "--names", "pading"), 0);
+    check_same_tensors(parts[0], again);
+    wrong = PROGRAM("run", study, "--work", text("%s/third", directory), text("generator.weights=%s", parts[0]));
+    CHECK(wrong.code != 0);
+    CHECK_SAYS(wrong.err, "generator.weights");
+}
+
 static void test_refusals(void)
 {
     const char *none = in_root("none.safetensors");
@@ -64,4 +150,4 @@ static void test_refusals(void)
     CHECK_SAYS(result.err, "--output");
 }
 
-TEST_MAIN(TEST(test_there_and_back), TEST(test_refusals))
+TEST_MAIN(TEST(test_there_and_back), TEST(test_generator), TEST(test_refusals))
