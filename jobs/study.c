@@ -142,7 +142,7 @@ static Status collect_axes(StudyReader *reader, const Sweep *sweep)
         for (size_t j = 0; j < sweep->dimensions[i].count; j++) {
             const Point *point = &sweep->dimensions[i].points[j];
             for (size_t k = 0; k < point->count; k++) {
-                bool known = false;
+                bool known = config_find_key(point->settings[k].key, NULL)->stages == 0; /* no difference to a result */
                 for (size_t a = 0; a < study->axis_count && !known; a++)
                     known = study->axes[a] == point->settings[k].key;
                 if (!known) study->axes[study->axis_count++] = point->settings[k].key;

@@ -59,7 +59,7 @@ static Status run_with(const Place *place, const char *override)
     if (status == OK) status = plan_create(study, &plan_options, &plan);
     if (status == OK) status = ledger_open_writer(place->work, &ledger);
     if (status == OK) status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(program, 2, &executor);
+    if (status == OK) status = executor_local_create(program, &(LocalLimits){.cores = 2, .gpus = -1}, &executor);
     if (status == OK) status = runner_run(plan, ledger, executor, &options, &summary);
     if (executor != NULL) executor->destroy(executor);
     ledger_close(ledger);
