@@ -87,7 +87,7 @@ $(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
-BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
+BENCH_DEPS := python3-torch python3-torchvision libopenblas0-openmp python3-numpy python3-scipy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
 	@missing=; for package in $(1); do \

@@ -98,6 +98,14 @@ static const Command COMMANDS[] = {
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
      "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
      "  --per-class       a line per class too\n"},
+    {"weights", command_weights, "list|import|export ...", "weights from and for other programs",
+     "  weights list FILE                        tensors of a safetensors file or of a .h5 of ours\n"
+     "  weights import FILE.safetensors SEGMENTER.h5 -o NEW.h5   the network and classes of SEGMENTER with the\n"
+     "                                           weights of FILE, whatever style its names have\n"
+     "    --part backbone|body|all               body: all but the class head (all)\n"
+     "  weights export MODEL.h5 -o FILE.safetensors   a segmenter, generator or classifier\n"
+     "    --names STYLE                          zeroth, torchvision, detectron2, mask2former (default), pading\n"
+     "A study starts from such a file by segmenter.weights; docs/convert_weights.py makes one of a .pth or .pkl.\n"},
     {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning",
      "  KEY               only these; a word before a dot stands for all its keys: train\n"},
     {"doctor", command_doctor, "", "check this machine and work directory",
