@@ -59,8 +59,12 @@ static const Command COMMANDS[] = {
      "  --long-side N     images are scaled to this longer side, 0: not; default: as the model was evaluated\n"
      "  --score X         queries under this class probability are dropped; default: as the model was evaluated\n"
      "  --overlap X       segments that keep less of their own mask are dropped; default: likewise\n"},
-    {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",
+    {"score", command_score, "panoptic|instances|semantic GT PRED", "score any predictions in COCO's forms",
+     "  panoptic GT.json PRED.json     panoptic quality; each file has a folder of PNGs beside it\n"
+     "  instances GT.json PRED.json    mask AP and recall of COCO results, by COCO's rules\n"
+     "  semantic GT_DIR PRED_DIR       mIoU of label PNGs whose values are category ids\n"
      "  --format table|json|csv\n"
+     "  --classes FILE    JSON with the categories of semantic; default: PRED_DIR.json\n"
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
      "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
      "  --per-class       a line per class too\n"},

@@ -125,6 +125,14 @@ const ConfigKey CONFIG_SCHEMA[] = {
 
     REAL("evaluate.score", "0.8", 0, 1, EVALUATE, "panoptic: queries under this class probability are dropped"),
     REAL("evaluate.overlap", "0.8", 0, 1, EVALUATE, "panoptic: segments that keep less of their own mask are dropped"),
+    CHOICE("calibration.kind", "none", "none|fixed|budget", EVALUATE,
+           "bias subtracted from seen logits: none, calibration.bias, or what training queries can spare"),
+    REAL("calibration.bias", "0", -100, 100, EVALUATE, "the bias where calibration.kind is fixed"),
+    REAL("calibration.budget", "0.02", 0, 1, EVALUATE,
+         "share of right training queries of seen classes that the bias may cost, where calibration.kind is budget"),
+    REALS("calibration.curve", "[-6, -3, -1.5, 0, 1.5, 3, 6]", -100, 100, EVALUATE,
+          "biases of the seen-unseen trade-off curve, besides both infinities; []: no curve"),
+    STRINGS("evaluate.export", "", EVALUATE, "predictions kept as files for other scorers: panoptic, instances, semantic"),
     INTEGER("evaluate.pictures", "6", 0, 100000, EVALUATE, "side-by-side pictures written"),
 
     STRING("work", "", RUNNER, "directory of ledger, runs and artifacts; empty: zeroth-work in the current directory"),

@@ -1,5 +1,5 @@
-/* Stage "evaluate": stored queries through the finetuned classifier, scored.
- * A step is one test image. The artifact is a whole model (segmenter.h5,
+/* Stage "evaluate": stored queries through the finetuned classifier, scored
+ * in every setting (scores.h). A step is one test image. The artifact is a whole model (segmenter.h5,
  * classifier.h5) with its numbers (metrics.json) and pictures; its manifest
  * keeps thresholds and image sizes for whoever predicts with it. */
 #include <errno.h>
@@ -8,13 +8,15 @@
 #include <unistd.h>
 
 #include "framework/files.h"
+#include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/stage.h"
+#include "jobs/stages/exports.h"
 #include "jobs/stages/prediction.h"
+#include "jobs/stages/scores.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/metrics/picture.h"
-#include "models/metrics/summary.h"
-#include "storage/checkpoint.h"
+#include "models/metrics/tradeoff.h"
 #include "storage/class_table.h"
 #include "storage/feature_set.h"
 
@@ -25,8 +27,9 @@ typedef struct EvaluateState {
     FeatureSet *features;
     Classifier classifier;
     PanopticConfig panoptic_config;
-    PanopticScore panoptic;
-    SemanticScore semantic;
+    double shift;         /* calibration: subtracted from the seen logits, and in the classifier's bias already */
+    Scores *scores;
+    Exports *exports;     /* NULL: none wanted */
     Prediction prediction;
     FeatureImage image;
     int32_t *truth_ids, *truth_labels;
@@ -39,8 +42,8 @@ static void evaluate_destroy(void *pointer)
     EvaluateState *state = pointer;
     if (state == NULL) return;
     classifier_clear(&state->classifier);
-    panoptic_score_clear(&state->panoptic);
-    semantic_score_clear(&state->semantic);
+    scores_destroy(state->scores);
+    exports_destroy(state->exports);
     prediction_clear(&state->prediction);
     feature_image_clear(&state->image);
     memory_free(state->truth_ids);
@@ -48,6 +51,41 @@ static void evaluate_destroy(void *pointer)
     memory_free(state->truth_segments);
     feature_set_close(state->features);
     memory_free(state);
+}
+
+/* Finds the shift and puts it into the classifier. */
+static Status calibrate(EvaluateState *state)
+{
+    const Config *config = state->context->config;
+    const char *kind = config_string(config, "calibration.kind");
+    Classifier *classifier = &state->classifier;
+    if (strcmp(kind, "fixed") == 0) state->shift = config_real(config, "calibration.bias");
+    if (strcmp(kind, "budget") == 0 && classifier->classes.unseen_count > 0) {
+        const float *embeddings;
+        const int32_t *labels;
+        TRY(feature_set_train(state->features, &embeddings, &labels));
+        TRY(tradeoff_choose_shift(embeddings, labels, feature_set_train_rows(state->features), classifier->embed_dim,
+                                  classifier->weight, classifier->bias, &classifier->classes,
+                                  config_real(config, "calibration.budget"), &state->shift));
+        LOG_INFO("calibration: %.4g is subtracted from the logits of seen classes", state->shift);
+    }
+    tradeoff_shift_bias(classifier->bias, &classifier->classes, state->shift, classifier->bias);
+    return OK;
+}
+
+static Status open_exports(EvaluateState *state)
+{
+    const Config *config = state->context->config;
+    const char *forms[8];
+    int count = 0;
+    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count < 8; i++)
+        forms[count++] = config_list_string(config, "evaluate.export", i);
+    if (count == 0) return OK;
+    char *directory = path_join(state->context->output, "predictions");
+    Status status = directory == NULL ? status_no_memory(256, "a path")
+                                      : exports_create(directory, forms, count, &state->classifier.classes, &state->exports);
+    memory_free(directory);
+    return status_wrap(status, "evaluate.export");
 }
 
 static Status evaluate_start(const StageContext *context, void **out, int64_t *total)
@@ -69,8 +107,9 @@ static Status evaluate_start(const StageContext *context, void **out, int64_t *t
         info->embed_dim != state->classifier.embed_dim ||
         !class_table_equal(&info->classes, &state->classifier.classes))
         return status_error(STATUS_CORRUPT, "the classifier belongs to another segmenter than the feature store");
-    TRY(panoptic_score_create(info->classes.count, &state->panoptic));
-    TRY(semantic_score_create(info->classes.count, &state->semantic));
+    TRY(calibrate(state));
+    TRY(scores_create(context->config, &state->classifier, state->shift, &state->scores));
+    TRY(open_exports(state));
     state->truth_segments = memory_alloc(65536 * sizeof *state->truth_segments);
     if (state->truth_segments == NULL) return status_no_memory(65536, "segments");
     *total = feature_set_images(state->features);
@@ -104,16 +143,47 @@ static Status read_truth(EvaluateState *state, PanopticMap *truth)
     return OK;
 }
 
-/* Reads one test image and predicts it. */
+/* Reads one test image and its truth. */
+static Status read_image(EvaluateState *state, int64_t index, PanopticMap *truth)
+{
+    feature_image_clear(&state->image);
+    TRY(feature_set_image(state->features, index, &state->image));
+    return read_truth(state, truth);
+}
+
 static Status predict_image(EvaluateState *state, int64_t index, PanopticMap *truth)
 {
-    FeatureImage *image = &state->image;
-    feature_image_clear(image);
-    TRY(feature_set_image(state->features, index, image));
-    TRY(read_truth(state, truth));
+    const FeatureImage *image = &state->image;
+    TRY(read_image(state, index, truth));
     return prediction_make(&state->prediction, &state->classifier, &state->panoptic_config, image->embeddings,
                            image->masks, feature_set_info(state->features)->queries, image->mask_height,
                            image->mask_width, image->height, image->width);
+}
+
+/* The present image with its prediction. */
+static Status export_image(EvaluateState *state, int64_t index)
+{
+    const FeatureImage *image = &state->image;
+    const ExportImage facts = {.image_id = image->image_id, .file_name = image->file_name, .masks = image->masks,
+                               .queries = feature_set_info(state->features)->queries,
+                               .mask_height = image->mask_height, .mask_width = image->mask_width};
+    return exports_add(state->exports, index, &facts, &state->prediction);
+}
+
+/* Also those of an attempt that was killed, whose output is gone. */
+static Status finish_exports(EvaluateState *state)
+{
+    const int64_t images = feature_set_images(state->features);
+    PanopticMap truth;
+    for (int64_t i = 0; i < images; i++) {
+        if (exports_has(state->exports, i)) continue;
+        TRY(predict_image(state, i, &truth));
+        TRY(prediction_find_instances(&state->prediction, &state->classifier, state->image.masks,
+                                      feature_set_info(state->features)->queries, state->image.mask_height,
+                                      state->image.mask_width));
+        TRY(export_image(state, i));
+    }
+    return exports_finish(state->exports, images);
 }
 
 static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
@@ -121,52 +191,33 @@ static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
     EvaluateState *state = pointer;
     PanopticMap truth;
     (void)metrics;
-    TRY(predict_image(state, step, &truth));
-    PanopticMap prediction = prediction_map(&state->prediction);
-    TRY(panoptic_score_add(&state->panoptic, &truth, &prediction, state->image.file_name));
-    return semantic_score_add(&state->semantic, state->truth_labels, state->prediction.labels,
-                              (int64_t)truth.height * truth.width, state->image.file_name);
-}
-
-static void list_counts(EvaluateState *state, int64_t *next_step, NamedArray arrays[3])
-{
-    int64_t classes = state->panoptic.class_count;
-    arrays[0] = (NamedArray){.name = "panoptic", .type = ARRAY_I64, .rank = 2, .shape = {classes, PANOPTIC_COUNTS_SIZE, 1, 1},
-                             .data = state->panoptic.counts};
-    arrays[1] = (NamedArray){.name = "confusion", .type = ARRAY_I64, .rank = 2, .shape = {classes, classes + 1, 1, 1},
-                             .data = state->semantic.confusion};
-    arrays[2] = (NamedArray){.name = "next_step", .type = ARRAY_I64, .rank = 1, .shape = {1, 1, 1, 1}, .data = next_step};
+    TRY(read_image(state, step, &truth));
+    TRY(scores_add(state->scores, &state->image, feature_set_info(state->features)->queries, &truth,
+                   state->truth_labels, &state->prediction));
+    return export_image(state, step);
 }
 
 static Status evaluate_save(void *pointer, const char *path, int64_t next_step)
 {
-    NamedArray arrays[3];
-    list_counts(pointer, &next_step, arrays);
-    return checkpoint_write(path, STATE_KIND, "{}", arrays, 3);
+    const EvaluateState *state = pointer;
+    return scores_save(state->scores, path, STATE_KIND, next_step);
 }
 
 static Status evaluate_load(void *pointer, const char *path, int64_t *next_step)
 {
-    NamedArray arrays[3];
-    Checkpoint *checkpoint;
-    list_counts(pointer, next_step, arrays);
-    TRY(checkpoint_read(path, STATE_KIND, &checkpoint));
-    Status status = OK;
-    for (int i = 0; i < 3 && status == OK; i++)
-        status = checkpoint_get(checkpoint, arrays[i].name, arrays[i].type, arrays[i].rank, arrays[i].shape, arrays[i].data);
-    checkpoint_destroy(checkpoint);
-    return status_wrap(status, "%s", path);
+    EvaluateState *state = pointer;
+    return scores_load(state->scores, path, STATE_KIND, next_step);
 }
 
 static Status write_metrics(EvaluateState *state)
 {
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    metrics_write_json(&writer, &state->classifier.classes, &state->panoptic, &state->semantic);
+    Status status = scores_write_json(state->scores, &writer);
     json_end_object(&writer);
     char *path = path_join(state->context->output, "metrics.json");
-    Status status = path == NULL || writer.text.failed ? status_no_memory(4096, "metrics")
-                                                       : file_write(path, writer.text.data, writer.text.length);
+    if (status == OK && (path == NULL || writer.text.failed)) status = status_no_memory(4096, "metrics");
+    if (status == OK) status = file_write(path, writer.text.data, writer.text.length);
     memory_free(path);
     text_free(&writer.text);
     return status;
@@ -226,13 +277,18 @@ static Status evaluate_finish(void *pointer)
     const StageContext *context = state->context;
     TRY(write_metrics(state));
     TRY(write_pictures(state));
+    TRY(finish_exports(state));
     TRY(link_file(context->inputs[STAGE_BACKBONE], context->output, SEGMENTER_FILE));
-    return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
+    if (state->shift == 0) return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
+    char *path = path_join(context->output, CLASSIFIER_FILE); /* the calibrated one, so that predict is so too */
+    Status status = path == NULL ? status_no_memory(256, "a path") : classifier_write(path, &state->classifier);
+    memory_free(path);
+    return status;
 }
 
 const Stage STAGE_DEF_EVALUATE = {
     .id = STAGE_EVALUATE,
-    .version = 1,
+    .version = 2,
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
     .unit = "images",
     .start = evaluate_start,
