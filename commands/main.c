@@ -57,6 +57,7 @@ static const Command COMMANDS[] = {
      "  MODEL             directory of an evaluate job's artifact, or its classifier.h5\n"
      "  -o, --output DIR  where NAME.png of each image goes (predictions)\n"
      "  --long-side N     images are scaled to this longer side, 0: not; default: as the model was evaluated\n"
+     "  --export FORMS    predictions as files in DIR/export too: panoptic,instances,semantic\n"
      "  --score X         queries under this class probability are dropped; default: as the model was evaluated\n"
      "  --overlap X       segments that keep less of their own mask are dropped; default: likewise\n"},
     {"score", command_score, "panoptic|instances|semantic GT PRED", "score any predictions in COCO's forms",
