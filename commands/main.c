@@ -34,10 +34,14 @@ static const Command COMMANDS[] = {
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
-     "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
+     "  data import --root DIR --output DIR    a data set to shards; also under mpirun -n K;\n"
      "                                         run again, it makes what is missing\n"
+     "    --format NAME         coco_panoptic (default), coco_instances, coco_stuff, voc, ade20k, ade20k_full\n"
      "    --train-json, --train-images, --train-panoptic, --val-json, --val-images, --val-panoptic PATH\n"
-     "                          below the root; by default panoptic_train.json, train, panoptic_train, ...\n"
+     "                          annotations (or a list of names), images, PNGs of ids or labels, below the root;\n"
+     "                          by default where the layout has them: panoptic_train.json, train, ...\n"
+     "    --classes FILE        which label is which class: VALUE: NAME a line\n"
+     "    --store HOW           decoded (default), or encoded: JPEG and PNG files as they are\n"
      "    --unseen FILE|a,b,c   unseen classes: a file with a name a line, or the names\n"
      "    --unseen-rule RULE    training images with one: drop (default) or ignore (its pixels void)\n"
      "    --long-side N         images are scaled down to this longer side\n"
