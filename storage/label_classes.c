@@ -24,9 +24,10 @@ void label_classes_clear(LabelClasses *classes)
 static Status add_class(LabelClasses *to, ImportFormat format, int64_t value, const char *name, size_t bytes, bool thing)
 {
     ClassTable *table = &to->classes;
-    const int64_t pixel = format == IMPORT_COCO_STUFF ? value - 1 : value;
     if (format == IMPORT_COCO_STUFF && value == 0) return OK;
-    if (pixel < 0 || pixel >= LABEL_VALUES) return status_error(STATUS_INVALID, "%lld is no label", (long long)value);
+    if (value < 0 || value > LABEL_VALUES) return status_error(STATUS_INVALID, "%lld is no label", (long long)value);
+    const int64_t pixel = format == IMPORT_COCO_STUFF ? value - 1 : value;
+    if (pixel >= LABEL_VALUES) return status_error(STATUS_INVALID, "%lld is no label", (long long)value);
     if (to->class_of[pixel] >= 0) return status_error(STATUS_INVALID, "label %lld occurs twice", (long long)value);
     if (bytes == 0 || bytes > 255) return status_error(STATUS_INVALID, "a name must have 1 to 255 bytes");
     ClassEntry *larger = memory_resize(table->entries, ((size_t)table->count + 1) * sizeof *larger);

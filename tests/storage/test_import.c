@@ -146,7 +146,7 @@ static void test_all_dropped_shard(void)
     begin();
     fixture_text(root, "labels.txt", "1: person\n2: cat\n3: dog\n");
     for (int i = 0; i < 5; i++) {
-        char stem[8];
+        char stem[16];
         snprintf(stem, sizeof stem, "%d", i + 1);
         write_image("train2017", stem, false);
         write_labels("stuffthingmaps/train2017", stem, 0, i < 2 ? 1 : 2, 0);
@@ -161,7 +161,7 @@ static void test_all_dropped_shard(void)
     read_sample("train", 0, 3, &sample);
     CHECK_INT(sample.image_id, 3);
     for (int i = 2; i < 5; i++) {
-        char stem[8];
+        char stem[16];
         snprintf(stem, sizeof stem, "%d", i + 1);
         write_labels("stuffthingmaps/train2017", stem, 1, 2, 2);
     }
