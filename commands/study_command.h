@@ -5,6 +5,8 @@
 #include "commands/commands.h"
 #include "jobs/plan.h"
 
+/* The plan of the program's own stages. */
+Status plan_study(const Study *study, const char *work, StageId last, Plan **plan);
 /* Study of arguments->items[0] with the overrides, and its plan in the work
  * directory that flag, study or default name (made absolute). */
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan);
@@ -15,6 +17,11 @@ bool is_study_file(const char *argument);
 /* Name and work directory (flag, study or default) of a study file; the caller
  * frees both, after a failure too. */
 Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work);
+
+/* The same of the first argument, which is a study file or a study's name. */
+Status find_named_study(const CommonFlags *common, const Arguments *arguments, char **name, char **work);
+/* Shows a study that another process runs, until that is gone or all is done. */
+Status follow_study(const char *work, const char *name, bool quiet);
 
 /* The end of a noun that is counted. */
 const char *plural(size_t count);

@@ -531,16 +531,35 @@ static Status fingerprint_file(const char *path, Hasher *hasher)
     return OK;
 }
 
-Status import_fingerprint(const ImportOptions *options, Hasher *hasher)
+static Status fingerprint_objects(const CocoSource *source, Hasher *hasher)
+{
+    char *objects = path_beside(source->panoptic, "SegmentationObject");
+    if (objects == NULL) return status_no_memory(256, "a path");
+    Status status = file_exists(objects) ? fingerprint_directory(objects, hasher) : OK;
+    memory_free(objects);
+    return status;
+}
+
+static Status begin_part(Hasher *hasher, const char *const *parts, int part)
+{
+    return parts != NULL ? hasher_begin_part(hasher, parts[part]) : OK;
+}
+
+Status import_fingerprint(const ImportOptions *options, const char *const parts[7], Hasher *hasher)
 {
     const CocoSource *sources[] = {&options->train, &options->val};
-    if (options->classes != NULL) TRY(fingerprint_file(options->classes, hasher));
     for (int s = 0; s < SPLIT_COUNT; s++) {
+        TRY(begin_part(hasher, parts, 3 * s));
         if (sources[s]->json != NULL) TRY(fingerprint_file(sources[s]->json, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 1));
         TRY(fingerprint_directory(sources[s]->images, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 2));
         if (sources[s]->panoptic != NULL) TRY(fingerprint_directory(sources[s]->panoptic, hasher));
+        if (options->format == IMPORT_VOC) TRY(fingerprint_objects(sources[s], hasher));
     }
-    return OK;
+    if (options->classes == NULL) return OK;
+    TRY(begin_part(hasher, parts, 6));
+    return fingerprint_file(options->classes, hasher);
 }
 
 static Status add_name(char ***names, size_t *count, const char *from, size_t bytes)

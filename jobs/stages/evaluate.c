@@ -1,7 +1,8 @@
-/* Stage "evaluate": stored queries through the finetuned classifier, scored
- * in every setting (scores.h). A step is one test image. The artifact is a whole model (segmenter.h5,
- * classifier.h5) with its numbers (metrics.json) and pictures; its manifest
- * keeps thresholds and image sizes for whoever predicts with it. */
+/* Stage "evaluate": stored queries through the finetuned classifier, scored in
+ * every setting (scores.h). A step is a block of test images, shared by the
+ * ranks. The artifact is a whole model (segmenter.h5, classifier.h5) with its
+ * numbers (metrics.json), pictures and exported predictions; its manifest keeps
+ * thresholds and image sizes for whoever predicts with it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 #include "storage/class_table.h"
 #include "storage/feature_set.h"
 
-#define STATE_KIND "evaluate-state"
+#define STATE_KIND "evaluate-blocks"
+#define BLOCK_IMAGES 16 /* the same for any number of ranks, for checkpoints count blocks */
 
 typedef struct EvaluateState {
     const StageContext *context;
@@ -28,8 +30,9 @@ typedef struct EvaluateState {
     Classifier classifier;
     PanopticConfig panoptic_config;
     double shift;         /* calibration: subtracted from the seen logits, and in the classifier's bias already */
-    Scores *scores;
+    Scores *scores, *own; /* of all finished blocks, on rank 0; this rank's of the block in work */
     Exports *exports;     /* NULL: none wanted */
+    int64_t next_step;    /* of the checkpoint */
     Prediction prediction;
     FeatureImage image;
     int32_t *truth_ids, *truth_labels;
@@ -43,6 +46,7 @@ static void evaluate_destroy(void *pointer)
     if (state == NULL) return;
     classifier_clear(&state->classifier);
     scores_destroy(state->scores);
+    scores_destroy(state->own);
     exports_destroy(state->exports);
     prediction_clear(&state->prediction);
     feature_image_clear(&state->image);
@@ -109,10 +113,11 @@ static Status evaluate_start(const StageContext *context, void **out, int64_t *t
         return status_error(STATUS_CORRUPT, "the classifier belongs to another segmenter than the feature store");
     TRY(calibrate(state));
     TRY(scores_create(context->config, &state->classifier, state->shift, &state->scores));
+    TRY(scores_create(context->config, &state->classifier, state->shift, &state->own));
     TRY(open_exports(state));
     state->truth_segments = memory_alloc(65536 * sizeof *state->truth_segments);
     if (state->truth_segments == NULL) return status_no_memory(65536, "segments");
-    *total = feature_set_images(state->features);
+    *total = (feature_set_images(state->features) + BLOCK_IMAGES - 1) / BLOCK_IMAGES;
     return OK;
 }
 
@@ -170,37 +175,45 @@ static Status export_image(EvaluateState *state, int64_t index)
     return exports_add(state->exports, index, &facts, &state->prediction);
 }
 
-/* Also those of an attempt that was killed, whose output is gone. */
-static Status finish_exports(EvaluateState *state)
+static Status score_image(EvaluateState *state, int64_t index)
 {
-    const int64_t images = feature_set_images(state->features);
     PanopticMap truth;
-    for (int64_t i = 0; i < images; i++) {
-        if (exports_has(state->exports, i)) continue;
-        TRY(predict_image(state, i, &truth));
-        TRY(prediction_find_instances(&state->prediction, &state->classifier, state->image.masks,
-                                      feature_set_info(state->features)->queries, state->image.mask_height,
-                                      state->image.mask_width));
-        TRY(export_image(state, i));
-    }
-    return exports_finish(state->exports, images);
+    TRY(read_image(state, index, &truth));
+    TRY(scores_add(state->own, &state->image, feature_set_info(state->features)->queries, &truth, state->truth_labels,
+                   &state->prediction));
+    return export_image(state, index);
 }
 
+/* Every K-th image of the block, of K ranks. */
+static Status score_block(EvaluateState *state, int64_t block)
+{
+    const StageContext *context = state->context;
+    int64_t first = block * BLOCK_IMAGES, end = first + BLOCK_IMAGES, images = feature_set_images(state->features);
+    for (int64_t i = first + comm_rank(context->comm); i < end && i < images; i += comm_size(context->comm)) {
+        if (context->stopping(context->stop)) return status_error(STATUS_INTERRUPTED, "stopped while evaluating");
+        TRY(score_image(state, i));
+    }
+    return OK;
+}
+
+/* The totals grow by whole blocks of all ranks. */
 static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     EvaluateState *state = pointer;
-    PanopticMap truth;
+    Comm *comm = state->context->comm;
     (void)metrics;
-    TRY(read_image(state, step, &truth));
-    TRY(scores_add(state->scores, &state->image, feature_set_info(state->features)->queries, &truth,
-                   state->truth_labels, &state->prediction));
-    return export_image(state, step);
+    scores_reset(state->own);
+    TRY(comm_agree(comm, score_block(state, step)));
+    TRY(scores_gather(state->own, comm));
+    return comm_agree(comm, scores_merge(state->scores, state->own));
 }
 
-static Status evaluate_save(void *pointer, const char *path, int64_t next_step)
+static Status evaluate_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
-    const EvaluateState *state = pointer;
-    return scores_save(state->scores, path, STATE_KIND, next_step);
+    EvaluateState *state = pointer;
+    *kind = STATE_KIND;
+    state->next_step = next_step;
+    return scores_list(state->scores, &state->next_step, arrays);
 }
 
 static Status evaluate_load(void *pointer, const char *path, int64_t *next_step)
@@ -241,14 +254,17 @@ static Status write_picture(EvaluateState *state, int64_t index, const char *dir
     return status;
 }
 
+/* Every K-th picture, of K ranks. */
 static Status write_pictures(EvaluateState *state)
 {
+    Comm *comm = state->context->comm;
     int64_t wanted = config_integer(state->context->config, "evaluate.pictures");
     int64_t images = feature_set_images(state->features);
     char *directory = path_join(state->context->output, "pictures");
     if (directory == NULL) return status_no_memory(256, "a path");
     Status status = directory_create(directory);
-    for (int64_t i = 0; i < wanted && i < images && status == OK; i++) status = write_picture(state, i, directory);
+    for (int64_t i = comm_rank(comm); i < wanted && i < images && status == OK; i += comm_size(comm))
+        status = write_picture(state, i, directory);
     memory_free(directory);
     return status;
 }
@@ -271,26 +287,53 @@ static Status link_file(const char *from_directory, const char *to_directory, co
     return status;
 }
 
+/* Those of an attempt that was killed, whose output is gone, are made again. Every K-th image, of K ranks. */
+static Status export_missing(EvaluateState *state)
+{
+    Comm *comm = state->context->comm;
+    PanopticMap truth;
+    for (int64_t i = comm_rank(comm); i < feature_set_images(state->features); i += comm_size(comm)) {
+        if (exports_has(state->exports, i)) continue;
+        TRY(predict_image(state, i, &truth));
+        TRY(prediction_find_instances(&state->prediction, &state->classifier, state->image.masks,
+                                      feature_set_info(state->features)->queries, state->image.mask_height,
+                                      state->image.mask_width));
+        TRY(export_image(state, i));
+    }
+    return OK;
+}
+
+/* The classifier as it was evaluated, so that predict has the calibration too. */
+static Status write_classifier(const EvaluateState *state)
+{
+    const StageContext *context = state->context;
+    if (state->shift == 0) return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
+    char *path = path_join(context->output, CLASSIFIER_FILE);
+    Status status = path == NULL ? status_no_memory(256, "a path") : classifier_write(path, &state->classifier);
+    memory_free(path);
+    return status;
+}
+
 static Status evaluate_finish(void *pointer)
 {
     EvaluateState *state = pointer;
     const StageContext *context = state->context;
+    Status status = write_pictures(state);
+    if (status == OK) status = export_missing(state);
+    TRY(comm_agree(context->comm, status));
+    if (comm_rank(context->comm) != 0) return OK;
+    TRY(exports_finish(state->exports, feature_set_images(state->features)));
     TRY(write_metrics(state));
-    TRY(write_pictures(state));
-    TRY(finish_exports(state));
     TRY(link_file(context->inputs[STAGE_BACKBONE], context->output, SEGMENTER_FILE));
-    if (state->shift == 0) return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
-    char *path = path_join(context->output, CLASSIFIER_FILE); /* the calibrated one, so that predict is so too */
-    Status status = path == NULL ? status_no_memory(256, "a path") : classifier_write(path, &state->classifier);
-    memory_free(path);
-    return status;
+    return write_classifier(state);
 }
 
 const Stage STAGE_DEF_EVALUATE = {
     .id = STAGE_EVALUATE,
     .version = 2,
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
-    .unit = "images",
+    .unit = "blocks",
+    .parallel = true,
     .start = evaluate_start,
     .step = evaluate_step,
     .save = evaluate_save,

@@ -257,10 +257,30 @@ Status scores_gather(Scores *scores, Comm *comm)
     return OK;
 }
 
+void scores_reset(Scores *scores)
+{
+    for (int v = 0; v < scores->view_count; v++) {
+        View *view = &scores->views[v];
+        memset(view->panoptic.counts, 0, (size_t)panoptic_cells(view) * sizeof(int64_t));
+        memset(view->semantic.confusion, 0, (size_t)semantic_cells(view) * sizeof(int64_t));
+        instance_score_reset(&view->instances);
+    }
+}
+
+Status scores_merge(Scores *into, const Scores *from)
+{
+    for (int v = 0; v < into->view_count; v++) {
+        panoptic_score_merge(&into->views[v].panoptic, &from->views[v].panoptic);
+        semantic_score_merge(&into->views[v].semantic, &from->views[v].semantic);
+        TRY(instance_score_merge(&into->views[v].instances, &from->views[v].instances));
+    }
+    return OK;
+}
+
 enum { VIEW_ARRAYS = 4, NAME_BYTES = 32 };
 
-/* The four arrays of a view; names [VIEW_ARRAYS] hold theirs. */
-static void list_view(const View *view, int number, char names[][NAME_BYTES], NamedArray *arrays)
+/* The four arrays of a view; `names` hold theirs. */
+static void list_view(const View *view, int number, char names[VIEW_ARRAYS][NAME_BYTES], NamedArray arrays[VIEW_ARRAYS])
 {
     static const char *const KINDS[VIEW_ARRAYS] = {"panoptic", "confusion", "positives", "detections"};
     const int64_t classes = view->panoptic.class_count;
@@ -276,27 +296,18 @@ static void list_view(const View *view, int number, char names[][NAME_BYTES], Na
                              .data = view->instances.records};
 }
 
-Status scores_save(const Scores *scores, const char *path, const char *kind, int64_t next_step)
+Status scores_list(const Scores *scores, int64_t *next_step, ArrayList *list)
 {
-    const int count = scores->view_count * VIEW_ARRAYS + 1;
-    NamedArray *arrays = memory_alloc_zero((size_t)count, sizeof *arrays);
-    char(*names)[NAME_BYTES] = memory_alloc_zero((size_t)count, sizeof *names);
-    Status status = arrays == NULL || names == NULL ? status_no_memory((size_t)count * 64, "a checkpoint") : OK;
-    if (status == OK) {
-        int used = 0;
-        for (int v = 0; v < scores->view_count; v++) {
-            NamedArray own[VIEW_ARRAYS];
-            list_view(&scores->views[v], v, names + v * VIEW_ARRAYS, own);
-            for (int i = 0; i < VIEW_ARRAYS; i++) /* a view without detections has no such array */
-                if (own[i].shape[0] > 0) arrays[used++] = own[i];
-        }
-        arrays[used++] = (NamedArray){.name = "next_step", .type = ARRAY_I64, .rank = 1, .shape = {1, 1, 1, 1},
-                                      .data = &next_step};
-        status = checkpoint_write(path, kind, "{}", arrays, used);
+    const int64_t one = 1;
+    for (int v = 0; v < scores->view_count; v++) {
+        char names[VIEW_ARRAYS][NAME_BYTES];
+        NamedArray arrays[VIEW_ARRAYS];
+        list_view(&scores->views[v], v, names, arrays);
+        for (int i = 0; i < VIEW_ARRAYS; i++) /* a view without detections has no such array */
+            if (arrays[i].shape[0] > 0)
+                TRY(array_list_add(list, "", names[i], arrays[i].type, arrays[i].rank, arrays[i].shape, arrays[i].data));
     }
-    memory_free(arrays);
-    memory_free(names);
-    return status;
+    return array_list_add(list, "", "next_step", ARRAY_I64, 1, &one, next_step);
 }
 
 static Status load_records(View *view, const Checkpoint *checkpoint, const char *name)

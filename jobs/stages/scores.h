@@ -28,13 +28,16 @@ void scores_destroy(Scores *scores);
  * `prediction` is the general view's afterwards, with instances. */
 Status scores_add(Scores *scores, const FeatureImage *image, int queries, const PanopticMap *truth,
                   const int32_t *labels, Prediction *prediction);
+void scores_reset(Scores *scores);
 /* Moves what all ranks have counted to rank 0; the others start anew. Collective. */
 Status scores_gather(Scores *scores, Comm *comm);
+/* Adds what others counted, of the same classifier and config. */
+Status scores_merge(Scores *into, const Scores *from);
 /* Members of metrics.json. */
 Status scores_write_json(const Scores *scores, JsonWriter *writer);
 
-/* The state, in a checkpoint beside the next step. */
-Status scores_save(const Scores *scores, const char *path, const char *kind, int64_t next_step);
+/* The state as arrays of a checkpoint, with the next step; they stay the scores' and the caller's. */
+Status scores_list(const Scores *scores, int64_t *next_step, ArrayList *arrays);
 Status scores_load(Scores *scores, const char *path, const char *kind, int64_t *next_step);
 
 #endif

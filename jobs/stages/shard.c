@@ -20,8 +20,9 @@ typedef struct ShardState {
 enum { TRAIN_JSON, TRAIN_IMAGES, TRAIN_PANOPTIC, VAL_JSON, VAL_IMAGES, VAL_PANOPTIC, PATH_COUNT };
 _Static_assert((int)TRAIN_PANOPTIC == (int)IMPORT_PATH_PNGS && (int)VAL_JSON == (int)IMPORT_PATH_COUNT,
                "a split's paths in the layouts' order");
-static const char *const PATH_KEYS[PATH_COUNT] = {"data.train_json", "data.train_images", "data.train_panoptic",
-                                                  "data.val_json",   "data.val_images",   "data.val_panoptic"};
+static const char *const PATH_KEYS[PATH_COUNT + 1] = {"data.train_json", "data.train_images", "data.train_panoptic",
+                                                      "data.val_json",   "data.val_images",   "data.val_panoptic",
+                                                      "data.classes"};
 
 static void clear_state(ShardState *state)
 {
@@ -101,9 +102,10 @@ static Status shard_fingerprint(const Config *config, Hasher *hasher)
     ShardState state = {0};
     ImportOptions options;
     Status status = read_options(config, &state, &options);
+    if (status == OK) status = hasher_begin_part(hasher, "data.unseen_file");
     if (status == OK) {
         for (size_t i = 0; i < state.unseen_count; i++) hasher_add_string(hasher, state.unseen[i]);
-        status = import_fingerprint(&options, hasher);
+        status = import_fingerprint(&options, PATH_KEYS, hasher);
     }
     clear_state(&state);
     return status;

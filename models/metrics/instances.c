@@ -57,6 +57,19 @@ Status instance_score_append(InstanceScore *score, const InstanceRecord *records
     return OK;
 }
 
+void instance_score_reset(InstanceScore *score)
+{
+    score->record_count = 0;
+    memset(score->positives, 0, (size_t)score->class_count * INSTANCE_SIZE_COUNT * sizeof *score->positives);
+}
+
+Status instance_score_merge(InstanceScore *into, const InstanceScore *from)
+{
+    TRY(instance_score_append(into, from->records, from->record_count));
+    for (int i = 0; i < into->class_count * INSTANCE_SIZE_COUNT; i++) into->positives[i] += from->positives[i];
+    return OK;
+}
+
 /* -- one image -- */
 
 /* One class of an image at one size: places of its truths, those to be ignored last, and of its detections, best
@@ -214,7 +227,6 @@ Status instance_score_gather(InstanceScore *score, Comm *comm)
     TRY(comm_send(comm, &score->record_count, sizeof score->record_count, 0, COUNT_TAG));
     if (score->record_count > 0)
         TRY(comm_send(comm, score->records, (size_t)score->record_count * sizeof *score->records, 0, RECORD_TAG));
-    score->record_count = 0;
-    memset(score->positives, 0, (size_t)cells * sizeof *score->positives);
+    instance_score_reset(score);
     return OK;
 }

@@ -84,6 +84,9 @@ void instance_score_clear(InstanceScore *score);
 /* Adds one image; ids of images are distinct. STATUS_INVALID names `name` where a class is out of range. On failure
  * nothing is added. */
 Status instance_score_add(InstanceScore *score, const InstanceImage *image, const char *name);
+void instance_score_reset(InstanceScore *score);
+/* Adds what another score counted; both have the same classes. */
+Status instance_score_merge(InstanceScore *into, const InstanceScore *from);
 Status instance_score_append(InstanceScore *score, const InstanceRecord *records, int64_t count);
 /* Moves all that the ranks have counted to rank 0; the others start anew. Collective. */
 Status instance_score_gather(InstanceScore *score, Comm *comm);

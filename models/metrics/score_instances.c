@@ -171,13 +171,6 @@ static Status score_image(const Tables *tables, int64_t number, InstanceScore *s
     return status;
 }
 
-static Status take_over(InstanceScore *score, const InstanceScore *own)
-{
-    TRY(instance_score_append(score, own->records, own->record_count));
-    for (int64_t i = 0; i < (int64_t)score->class_count * INSTANCE_SIZE_COUNT; i++) score->positives[i] += own->positives[i];
-    return OK;
-}
-
 /* Each thread counts by itself. The first failure by place wins, so that the message does not depend on the threads. */
 static Status score_all(const Tables *tables, InstanceScore *score)
 {
@@ -198,7 +191,7 @@ static Status score_all(const Tables *tables, InstanceScore *score)
 #pragma omp critical
         {
             if (status == OK) {
-                status = take_over(score, &own);
+                status = instance_score_merge(score, &own);
                 failed = -1;
             }
             if (status != OK && failed < failed_at) {

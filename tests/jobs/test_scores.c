@@ -309,27 +309,42 @@ static void check_same_json(const Scores *a, const Scores *b)
     text_free(&y.text);
 }
 
+static void save(const Scores *scores, const char *path, int64_t next)
+{
+    ArrayList list = {0};
+    CHECK_OK(scores_list(scores, &next, &list));
+    CHECK_OK(checkpoint_write(path, "test", "{}", list.items, list.count));
+    array_list_clear(&list);
+}
+
+/* Blocks that are counted apart and merged, with a stop in between. */
 static void test_state(void)
 {
     const Classifier model = classifier();
     Config *config = config_of(NULL);
-    Scores *whole, *first, *second;
+    Scores *whole, *first, *second, *block;
     int64_t next = 0;
     CHECK_OK(scores_create(config, &model, 0, &whole));
     CHECK_OK(scores_create(config, &model, 0, &first));
     CHECK_OK(scores_create(config, &model, 0, &second));
-    CHECK_OK(scores_save(second, in_directory("empty.h5"), "test", 0)); /* before any image */
+    CHECK_OK(scores_create(config, &model, 0, &block));
+    save(second, in_directory("empty.h5"), 0); /* before any image */
     CHECK_OK(scores_load(second, in_directory("empty.h5"), "test", &next));
     add_scenes(whole, 0, IMAGES, NULL);
     add_scenes(first, 0, 4, NULL);
-    CHECK_OK(scores_save(first, in_directory("state.h5"), "test", 4));
+    save(first, in_directory("state.h5"), 4);
     CHECK_OK(scores_load(second, in_directory("state.h5"), "test", &next));
     CHECK_INT(next, 4);
-    add_scenes(second, 4, IMAGES, NULL);
+    add_scenes(block, 7, IMAGES, NULL);
+    CHECK_OK(scores_merge(second, block));
+    scores_reset(block);
+    add_scenes(block, 4, 7, NULL);
+    CHECK_OK(scores_merge(second, block));
     check_same_json(whole, second);
     scores_destroy(whole);
     scores_destroy(first);
     scores_destroy(second);
+    scores_destroy(block);
     config_destroy(config);
     CHECK_OK(directory_remove(directory));
     directory[0] = '\0';
