@@ -55,6 +55,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
            "training images with an unseen class: drop the image, or keep it with unseen pixels void"),
     INTEGER("data.long_side", "0", 0, 16384, SHARD | EVALUATE, "images are scaled down to this longer side; 0: kept"),
     INTEGER("data.shard_images", "512", 1, 1000000, SHARD, "images in one shard file"),
+    INTEGER("data.readers", "1", 0, 256, BACKBONE, "threads a rank that read training images ahead; 0: none. Changes no bit"),
     STRING("data.class_vectors", "", EXTRACT, "text or CSV file with a semantic vector per class"),
 
     CHOICE("segmenter.backbone", "resnet", "resnet|mobilenet_v2", BACKBONE | EXTRACT, "feature extractor"),
