@@ -89,11 +89,10 @@ static Status check_locks(Doctor *doctor, const char *work)
     if (status == OK) status = file_lock_kind(path, &kind);
     if (status == OK) {
         bool works = locks_work(path);
-        snprintf(text, sizeof text, works                       ? "work (%s)"
-                                    : kind == FILE_LOCK_FCNTL   ? "%s locks do not work here: use --locks lease from the first "
-                                                                  "command on, or another directory by --work"
-                                                                : "%s locks do not work here: choose another directory by --work",
-                 file_lock_kind_name(kind));
+        snprintf(text, sizeof text, "%s%s%s", file_lock_kind_name(kind), works ? " locks work" : " locks do not work here: ",
+                 works                       ? ""
+                 : kind == FILE_LOCK_FCNTL   ? "use --locks lease from the first command on, or another directory"
+                                             : "choose another directory by --work");
         if (works) line("file locks", text);
         else problem(doctor, "file locks", text);
         status = directory_remove(place);

@@ -17,7 +17,8 @@ static void print_garbage(const Garbage *garbage, const char *work, bool removed
         printf("%10s  %-60s  %s\n", size, garbage->items[i].path + skipped, garbage->items[i].why);
     }
     text_bytes((double)garbage->bytes, size, sizeof size);
-    printf("%10s  %s in %zu place%s%s\n", size, removed ? "removed" : "could go", garbage->count, plural(garbage->count),
+    printf("%10s  %s in %zu place%s%s\n", size, removed ? "removed" : "could go", garbage->count,
+           plural(garbage->count),
            removed || garbage->count == 0 ? "" : ": the same command with --remove removes it");
 }
 
@@ -28,7 +29,8 @@ static Status collect(const char *work, const char *forget, bool removes)
     bool known = path != NULL && file_exists(path);
     memory_free(path);
     if (!known)
-        return status_error(STATUS_NOT_FOUND, "%s: no ledger there: name a work directory by --work; a lost ledger is remade "
+        return status_error(STATUS_NOT_FOUND,
+                            "%s: no ledger there: name a work directory by --work; a lost ledger is remade "
                             "by 'zeroth ledger rebuild'", work);
     Ledger *ledger;
     TRY(ledger_open_writer(work, &ledger));

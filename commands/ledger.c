@@ -49,7 +49,8 @@ static void print_tree(const Json *json, int indent)
     for (size_t i = 0; i < json->count; i++) {
         const Json *item = &json->items[i];
         if (json->type == JSON_OBJECT)
-            printf("%*s%-*s%s", indent, "", is_scalar(item) ? 26 - indent : 0, json->keys[i], is_scalar(item) ? " " : "");
+            printf("%*s%-*s%s", indent, "", is_scalar(item) ? 26 - indent : 0, json->keys[i],
+                   is_scalar(item) ? " " : "");
         else
             printf("%*s-%s", indent, "", is_scalar(item) ? " " : "");
         if (is_scalar(item)) print_scalar(item);
@@ -103,7 +104,8 @@ static Status check(const LedgerFlags *flags, const char *work)
     int64_t found;
     TRY(ledger_check(work, flags->full, print_line, NULL, &found));
     if (found > 0)
-        return status_error(STATUS_CORRUPT, "%s: %lld disagreement%s: 'zeroth ledger rebuild --work %s' mends the ledger; a "
+        return status_error(STATUS_CORRUPT,
+                            "%s: %lld disagreement%s: 'zeroth ledger rebuild --work %s' mends the ledger; a "
                             "damaged artifact is made again when its study is run", work, (long long)found,
                             plural((size_t)found), work);
     if (!flags->common.quiet) printf("%s: ledger and directories agree\n", work);

@@ -25,7 +25,7 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     char spent[16];
     text_duration(summary->seconds, spent, sizeof spent);
     fprintf(stderr, "%s: %zu trial%s, %zu job%s: %zu run in %s, %zu finished before", plan->study->name,
-            plan->study->trial_count, plural(plan->study->trial_count), plan->count, plural(plan->count),
+            plan->study->full_count, plural(plan->study->full_count), plan->count, plural(plan->count),
             summary->finished, spent, plan->finished);
     if (summary->failed > 0) fprintf(stderr, ", %zu failed", summary->failed);
     if (summary->left_out > 0) fprintf(stderr, ", %zu left out", summary->left_out);
@@ -35,8 +35,8 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     fprintf(stderr, "\n");
 }
 
-static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags,
-                       RunnerSummary *summary)
+/* `*more` tells that what was done decides about more: a study with halving is to be planned again. */
+static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags, bool *more)
 {
     Executor *executor = NULL;
     const Config *config = plan->study->trials[0].config;
@@ -46,13 +46,15 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
     int64_t jobs = flags->jobs > 0 ? flags->jobs : config_integer(config, "run.jobs");
     TRY(executor_local_create(NULL, &limits, &executor));
     if (!common->quiet)
-        fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->trial_count,
-                plural(plan->study->trial_count), plan->count, plural(plan->count), plan->needed, plan->work);
+        fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->full_count,
+                plural(plan->study->full_count), plan->count, plural(plan->count), plan->needed, plan->work);
     RunnerOptions options = {.code = version_commit(), .jobs = (int)jobs, .fail_fast = flags->fail_fast,
                              .keep_going = flags->keep_going, .quiet = common->quiet};
-    Status status = runner_run(plan, ledger, executor, &options, summary);
-    if (!common->quiet) print_summary(plan, summary);
+    RunnerSummary summary;
+    Status status = runner_run(plan, ledger, executor, &options, &summary);
+    if (!common->quiet) print_summary(plan, &summary);
     executor->destroy(executor);
+    *more = status == OK && plan->undecided && summary.finished > 0;
     return status;
 }
 
@@ -73,33 +75,21 @@ static Status open_ledger(const Study *study, const char *work, const CommonFlag
     return follow_study(work, study->name, common->quiet);
 }
 
-/* With halving, what is left to do is known only once a rung is finished: then a new plan has its verdict. */
-static Status run_rungs(const Study *study, Plan **plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags,
-                        StageId last)
-{
-    for (;;) {
-        RunnerSummary summary = {0};
-        TRY(run_plan(*plan, ledger, common, flags, &summary));
-        /* What nothing was done for (all of it cancelled, say) would come again. */
-        if (!(*plan)->undecided || summary.finished == 0) return OK;
-        Plan *next;
-        TRY(plan_study(study, (*plan)->work, last, &next));
-        plan_destroy(*plan);
-        *plan = next;
-    }
-}
-
 static Status run_study(const CommonFlags *common, const Arguments *arguments, const RunFlags *flags)
 {
     Study *study = NULL;
     Plan *plan = NULL;
     Ledger *ledger = NULL;
     StageId last;
-    bool followed = false;
+    bool followed = false, more = false;
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
     if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
-    if (status == OK && !followed) status = run_rungs(study, &plan, ledger, common, flags, last);
+    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags, &more);
+    while (status == OK && more) { /* the study as it was read: nobody's edits come in between */
+        status = plan_renew(&plan);
+        if (status == OK) status = run_plan(plan, ledger, common, flags, &more);
+    }
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);

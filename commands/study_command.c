@@ -7,20 +7,21 @@
 #include "framework/memory.h"
 #include "jobs/watch.h"
 
-Status plan_study(const Study *study, const char *work, StageId last, Plan **plan)
-{
-    PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
-    return plan_create(study, &options, plan);
-}
-
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan)
 {
     *study = NULL;
     *plan = NULL;
     TRY(study_read(arguments->items[0], arguments->overrides, arguments->override_count, study));
-    char *work = path_absolute(plan_work_directory(common->work, *study));
+    return plan_study(common, *study, last, plan);
+}
+
+Status plan_study(const CommonFlags *common, const Study *study, StageId last, Plan **plan)
+{
+    *plan = NULL;
+    char *work = path_absolute(plan_work_directory(common->work, study));
     if (work == NULL) return status_no_memory(0, "a path");
-    Status status = plan_study(*study, work, last, plan);
+    PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
+    Status status = plan_create(study, &options, plan);
     memory_free(work);
     return status;
 }

@@ -152,7 +152,8 @@ static bool holder_lives(const char *text, time_t renewed, time_t now)
     long pid;
     unsigned long long started;
     write_place(place, sizeof place);
-    if (third != NULL && (size_t)(third - second - 1) == strlen(place) && strncmp(second + 1, place, strlen(place)) == 0 &&
+    if (third != NULL && (size_t)(third - second - 1) == strlen(place) &&
+        strncmp(second + 1, place, strlen(place)) == 0 &&
         sscanf(third + 1, "%ld %llu", &pid, &started) == 2)
         return start_ticks(pid) == started && started != 0;
     return now - renewed < FILE_LEASE_STALE;
@@ -246,17 +247,20 @@ static Status make_exclusively(const char *ours, const char *name, const char *t
     if (stat(ours, &info) == 0 && info.st_nlink == 2) return OK;
     *made = false;
     if (cause == EEXIST) return OK;
-    if (cause != EPERM && cause != EOPNOTSUPP && cause != ENOSYS && cause != EMLINK) return status_errno(cause, "make", name);
+    if (cause != EPERM && cause != EOPNOTSUPP && cause != ENOSYS && cause != EMLINK)
+        return status_errno(cause, "make", name);
     int fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666); /* a file system without links */
     if (fd < 0) return errno == EEXIST ? OK : status_errno(errno, "make", name);
     *made = true;
-    Status status = write(fd, text, (size_t)length) == length ? OK : status_errno(errno != 0 ? errno : EIO, "write", name);
+    Status status = write(fd, text, (size_t)length) == length ? OK
+                                                              : status_errno(errno != 0 ? errno : EIO, "write", name);
     close(fd);
     return status;
 }
 
 /* Makes the lease after the one that was seen free or stale. */
-static Status take_next(const char *path, const char *ours, const char *text, int length, const LeaseLook *seen, char **name)
+static Status take_next(const char *path, const char *ours, const char *text, int length, const LeaseLook *seen,
+                        char **name)
 {
     bool made;
     *name = lease_name(path, seen->number + 1);

@@ -80,11 +80,13 @@ Status file_lock_kind(const char *path, FileLockKind *kind)
     bool wishes = wish != NULL && wish[0] != '\0';
     char *where;
     if (wishes && !file_lock_kind_from_name(wish, &wished))
-        return status_error(STATUS_USAGE, "--locks or " FILE_LOCKS_ENVIRONMENT ": no kind of locks '%s': " KINDS_TEXT, wish);
+        return status_error(STATUS_USAGE, "--locks or " FILE_LOCKS_ENVIRONMENT ": no kind of locks '%s': " KINDS_TEXT,
+                            wish);
     TRY(find_recorded(path, &recorded, &where));
     Status status = OK;
     if (where != NULL && wishes && recorded != wished)
-        status = status_error(STATUS_INVALID, "%s: this work directory has locks of kind %s, not %s: to change it, remove "
+        status = status_error(STATUS_INVALID,
+                              "%s: this work directory has locks of kind %s, not %s: to change it, remove "
                               "that file while nothing runs there", where, KIND_NAMES[recorded], wish);
     *kind = where != NULL ? recorded : wished;
     memory_free(where);
@@ -144,8 +146,8 @@ static Status write_holder(int fd, const char *path)
     struct tm broken;
     if (localtime_r(&now, &broken) != NULL) strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", &broken);
     int length = snprintf(line, sizeof line, "process %d on %s since %s\n", (int)getpid(), host, when);
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, line, (size_t)length, 0) != length) return status_errno(errno, "write", path);
-    return OK;
+    bool written = ftruncate(fd, 0) == 0 && pwrite(fd, line, (size_t)length, 0) == length;
+    return written ? OK : status_errno(errno, "write", path);
 }
 
 static Status take_fcntl(const char *path, int *out)

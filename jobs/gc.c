@@ -200,7 +200,8 @@ static bool is_temporary(const char *name)
 static bool is_fresh_lock(const char *path, const char *name)
 {
     struct stat info;
-    bool of_lock = strncmp(name, ".lock.", 6) == 0 || strncmp(name, "." LEDGER_LOCK_NAME, strlen("." LEDGER_LOCK_NAME)) == 0;
+    static const char OF_JOB[] = "." LOCK_NAME ".", OF_LEDGER[] = "." LEDGER_LOCK_NAME ".";
+    bool of_lock = strncmp(name, OF_JOB, strlen(OF_JOB)) == 0 || strncmp(name, OF_LEDGER, strlen(OF_LEDGER)) == 0;
     return of_lock && (stat(path, &info) != 0 || time(NULL) - info.st_mtime < LOCK_SECONDS);
 }
 
@@ -235,7 +236,8 @@ static Status find_in_attempt(const Search *search, const char *directory, bool 
     for (size_t i = 0; i < count && status == OK; i++) {
         bool output = strcmp(names[i], OUTPUT_NAME) == 0, checkpoint = strncmp(names[i], "checkpoint-", 11) == 0;
         if (output && (finished || !keeps_output))
-            status = add_item(search->garbage, path_join(directory, names[i]), "half-made output of an attempt that is over", "");
+            status = add_item(search->garbage, path_join(directory, names[i]),
+                              "half-made output of an attempt that is over", "");
         if (checkpoint && finished)
             status = add_item(search->garbage, path_join(directory, names[i]), "checkpoint of a finished job", "");
         if (checkpoint && !finished && ends_with(names[i], ".damaged"))
@@ -267,7 +269,8 @@ static Status find_in_run(const Search *search, const char *key)
     char *run = run_directory(search->work, key), **names = NULL;
     size_t count = 0;
     if (run == NULL) return no_path();
-    if (!in_set(&search->needed, key)) return add_item(search->garbage, run, "attempts of a job that no study needs", key);
+    if (!in_set(&search->needed, key))
+        return add_item(search->garbage, run, "attempts of a job that no study needs", key);
     bool keeps_output;
     Status sound = artifact_check(search->work, key, false);
     bool finished = sound == OK;
@@ -295,7 +298,8 @@ static Status find_in_artifacts(const Search *search, const char *directory)
     Status status = OK;
     for (size_t i = 0; i < count && status == OK; i++)
         if (is_key(names[i]) && !in_set(&search->needed, names[i]))
-            status = add_item(search->garbage, path_join(directory, names[i]), "artifact that no study needs", names[i]);
+            status = add_item(search->garbage, path_join(directory, names[i]), "artifact that no study needs",
+                              names[i]);
     names_free(names, count);
     return status;
 }

@@ -89,7 +89,8 @@ static Status bind(Ledger *ledger, StatementId id, bool brief, const char *types
 {
     sqlite3_stmt **slot = &ledger->statements[id];
     if (*slot == NULL)
-        TRY(ledger_result(ledger, sqlite3_prepare_v3(ledger->database, SQL[id], -1, SQLITE_PREPARE_PERSISTENT, slot, NULL)));
+        TRY(ledger_result(ledger, sqlite3_prepare_v3(ledger->database, SQL[id], -1, SQLITE_PREPARE_PERSISTENT, slot,
+                                                     NULL)));
     sqlite3_reset(*slot);
     for (int i = 0; types[i] != '\0'; i++) {
         int result = SQLITE_MISUSE;
@@ -163,10 +164,11 @@ static Status remove_stale_dot_lock(const Ledger *ledger)
     if (path == NULL) return status_no_memory(0, "a path");
     struct stat first = {0}, now;
     Status status = OK;
-    for (int waited = 0, unchanged = 0; stat(path, &now) == 0 && waited < BUSY_MS; waited += STEP_MS, unchanged += STEP_MS) {
+    int unchanged = 0;
+    for (int waited = 0; stat(path, &now) == 0 && waited < BUSY_MS; waited += STEP_MS) {
         bool same = now.st_ino == first.st_ino && now.st_mtim.tv_sec == first.st_mtim.tv_sec &&
                     now.st_mtim.tv_nsec == first.st_mtim.tv_nsec;
-        if (!same) unchanged = 0;
+        unchanged = same ? unchanged + STEP_MS : 0;
         first = now;
         if (unchanged >= GRACE_MS) {
             status = directory_remove(path);
@@ -195,9 +197,10 @@ static Status check_version(Ledger *ledger)
     TRY(ledger_read_version(ledger, &version));
     if (version == LEDGER_VERSION) return OK;
     if (version > LEDGER_VERSION)
-        return status_error(STATUS_VERSION, "%s: has schema %d, and this program knows %d: use the program that wrote it, "
-                            "or remove it and run 'zeroth ledger rebuild': the directories hold all of it", ledger->path,
-                            version, LEDGER_VERSION);
+        return status_error(STATUS_VERSION,
+                            "%s: has schema %d, and this program knows %d: use the program that wrote it, "
+                            "or remove it and run 'zeroth ledger rebuild': the directories hold all of it",
+                            ledger->path, version, LEDGER_VERSION);
     if (ledger->lock != NULL) return ledger_migrate(ledger);
     if (version == 0) return status_error(STATUS_NOT_FOUND, "%s: is empty", ledger->path);
     return status_error(STATUS_VERSION, "%s: has schema %d, of an earlier program; the next 'zeroth run' in this work "
@@ -209,7 +212,8 @@ static Status open_existing(Ledger *ledger)
 {
     int flags = ledger->lock != NULL ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     TRY(ledger_open_database(ledger, ledger->path, flags));
-    if (ledger->lock != NULL) TRY(ledger_execute(ledger, "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL;" CACHE));
+    if (ledger->lock != NULL)
+        TRY(ledger_execute(ledger, "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=NORMAL;" CACHE));
     return check_version(ledger);
 }
 
@@ -226,11 +230,8 @@ Status ledger_take_lock(const char *work, FileLock **lock)
 {
     char *path = path_join(work, LEDGER_LOCK_NAME);
     if (path == NULL) return status_no_memory(0, "a path");
-    Status status = status_wrap(file_lock(path, lock), "another command writes this ledger");
-    if (status_code(status) != STATUS_LOCKED && status != OK) { /* it is not about another command then */
-        status_free(status);
-        status = file_lock(path, lock);
-    }
+    Status status = file_lock(path, lock);
+    if (status_code(status) == STATUS_LOCKED) status = status_wrap(status, "another command writes this ledger");
     if (status == OK) status = file_lock_record_kind(work);
     memory_free(path);
     return status;
@@ -246,7 +247,8 @@ static Status open_ledger(const char *work, bool writer, Ledger **out)
         status = directory_create(work);
         if (status == OK) status = ledger_take_lock(work, &ledger->lock);
     } else if (status == OK && !file_exists(ledger->path)) {
-        status = status_error(STATUS_NOT_FOUND, "%s: no ledger there: run a study first, or name its STUDY.yaml or --work",
+        status = status_error(STATUS_NOT_FOUND,
+                              "%s: no ledger there: run a study first, or name its STUDY.yaml or --work",
                               work);
     }
     if (status == OK) status = open_existing(ledger);
@@ -274,9 +276,9 @@ Status ledger_create_private(const char *work, const char *path, Ledger **out)
     Ledger *ledger;
     Status status = allocate(work, path, &ledger);
     if (status == OK) {
+        int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_URI;
         ledger->writable = true;
-        status = ledger_result(ledger, sqlite3_open_v2(path, &ledger->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE |
-                                                       SQLITE_OPEN_URI, "unix-none"));
+        status = ledger_result(ledger, sqlite3_open_v2(path, &ledger->database, flags, "unix-none"));
     }
     /* Nobody else sees it, and a kill throws it away. */
     if (status == OK) status = ledger_execute(ledger, "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" CACHE);

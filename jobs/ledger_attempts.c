@@ -23,11 +23,12 @@ void ledger_attempt_init(LedgerAttempt *attempt, const char *key, int number)
 
 Status ledger_write_attempt(Ledger *ledger, const LedgerAttempt *a)
 {
-    TRY(ledger_put(ledger, PUT_ATTEMPT, "siisissiirrriiiisssrrriii", a->key, (int64_t)a->number, (int64_t)a->state, a->host,
-                   a->pid, a->code, a->compiler, a->threads, a->ranks, a->started, a->ended, a->updated, a->begin_step,
-                   a->step, a->total, a->checkpoint_step, a->unit, a->outcome, a->message, a->seconds, a->cpu, a->active,
-                   a->peak_memory, a->offset, a->bad));
-    return ledger_put(ledger, SET_PROGRESS, "siiirr", a->key, (int64_t)a->number, a->step, a->total, a->seconds, a->updated);
+    TRY(ledger_put(ledger, PUT_ATTEMPT, "siisissiirrriiiisssrrriii", a->key, (int64_t)a->number, (int64_t)a->state,
+                   a->host, a->pid, a->code, a->compiler, a->threads, a->ranks, a->started, a->ended, a->updated, a->begin_step,
+                   a->step, a->total, a->checkpoint_step, a->unit, a->outcome, a->message, a->seconds, a->cpu,
+                   a->active, a->peak_memory, a->offset, a->bad));
+    return ledger_put(ledger, SET_PROGRESS, "siiirr", a->key, (int64_t)a->number, a->step, a->total, a->seconds,
+                      a->updated);
 }
 
 void ledger_read_attempt(sqlite3_stmt *row, LedgerAttempt *a)

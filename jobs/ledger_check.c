@@ -31,8 +31,8 @@ static const TableShape TABLES[] = {
     {"plan_jobs", "planned job", 3, {"study", "plan", "key", "trials"}},
     {"jobs", "job", 1, {"key", "stage", "version", "inputs", "state", "cause", "message", "attempts", "step", "total",
                         "seconds", "updated", "decided"}},
-    {"attempts", "attempt", 2, {"key", "number", "state", "host", "pid", "code", "compiler", "threads", "ranks", "started",
-                                "ended", "updated", "begin_step", "step", "total", "checkpoint_step", "unit", "outcome",
+    {"attempts", "attempt", 2, {"key", "number", "state", "host", "pid", "code", "compiler", "threads", "ranks",
+                                "started", "ended", "updated", "begin_step", "step", "total", "checkpoint_step", "unit", "outcome",
                                 "message", "seconds", "peak_memory", "offset", "bad", "cpu", "active", "provenance"}},
     {"metrics", "metric", 3, {"key", "name", "step", "value"}},
     {"results", "result", 2, {"key", "name", "value"}},
@@ -79,13 +79,13 @@ static void write_comparison(const TableShape *table, Text *sql)
             text_format(&columns, "%s%s.%s", side + i > 0 ? "," : "", SIDES[side], table->columns[i]);
     for (int i = 0; i < count; i++) {
         Text *part = i < table->keys ? &on : &same;
-        text_format(part, "%so.%s %s n.%s", part->length > 0 ? " AND " : "", table->columns[i], i < table->keys ? "=" : "IS",
-                    table->columns[i]);
+        text_format(part, "%so.%s %s n.%s", part->length > 0 ? " AND " : "", table->columns[i],
+                    i < table->keys ? "=" : "IS", table->columns[i]);
     }
     text_format(sql, "SELECT %s FROM old.%s o LEFT JOIN main.%s n ON %s WHERE NOT (n.%s IS NOT NULL AND %s) "
                      "UNION ALL SELECT %s FROM main.%s n LEFT JOIN old.%s o ON %s WHERE o.%s IS NULL",
-                text_string(&columns), table->name, table->name, text_string(&on), table->columns[0], text_string(&same),
-                text_string(&columns), table->name, table->name, text_string(&on), table->columns[0]);
+                text_string(&columns), table->name, table->name, text_string(&on), table->columns[0],
+                text_string(&same), text_string(&columns), table->name, table->name, text_string(&on), table->columns[0]);
     sql->failed |= on.failed || same.failed || columns.failed;
     text_free(&on);
     text_free(&same);
@@ -131,8 +131,8 @@ static void tell_row(Check *check, const TableShape *table, sqlite3_stmt *row)
         char *kept = memory_copy_string(ours);
         const char *theirs = shown(table, table->columns[i], row, count + i);
         if (kept != NULL && strcmp(kept, theirs) != 0) {
-            tell(check, "%s: %s is %.80s in the ledger, %.80s by the directories", text_string(&name), table->columns[i],
-                 kept, theirs);
+            tell(check, "%s: %s is %.80s in the ledger, %.80s by the directories", text_string(&name),
+                 table->columns[i], kept, theirs);
             i = count;
         }
         memory_free(kept);
@@ -146,7 +146,8 @@ static Status compare_table(Check *check, const TableShape *table)
     write_comparison(table, &sql);
     sqlite3_stmt *statement = NULL;
     Status status = sql.failed ? status_no_memory(0, "a statement")
-                               : ledger_result(check->fresh, sqlite3_prepare_v2(check->fresh->database, text_string(&sql), -1,
+                               : ledger_result(check->fresh, sqlite3_prepare_v2(check->fresh->database,
+                                                                                text_string(&sql), -1,
                                                                                 &statement, NULL));
     while (status == OK) {
         int result = sqlite3_step(statement);
@@ -165,8 +166,8 @@ static Status compare_table(Check *check, const TableShape *table)
 static Status check_integrity(Check *check)
 {
     sqlite3_stmt *statement = NULL;
-    TRY(ledger_result(check->fresh, sqlite3_prepare_v2(check->fresh->database, "PRAGMA old.integrity_check", -1, &statement,
-                                                       NULL)));
+    TRY(ledger_result(check->fresh, sqlite3_prepare_v2(check->fresh->database, "PRAGMA old.integrity_check", -1,
+                                                       &statement, NULL)));
     Status status = OK;
     while (status == OK) {
         int result = sqlite3_step(statement);
@@ -285,7 +286,8 @@ Status ledger_check(const char *work, bool full, LedgerTeller teller, void *cont
     char *path = memory_copy_string(reader->path);
     ledger_close(reader);
     Check check = {.tell = teller, .context = context};
-    Status status = path == NULL ? status_no_memory(0, "a path") : ledger_create_private(work, ":memory:", &check.fresh);
+    Status status = path == NULL ? status_no_memory(0, "a path")
+                                 : ledger_create_private(work, ":memory:", &check.fresh);
     if (status == OK) status = compare(&check, path, full);
     ledger_close(check.fresh);
     hash_map_free(&check.live);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "framework/memory.h"
+#include "jobs/halving.h"
 #include "jobs/hash_map.h"
 #include "jobs/ledger_private.h"
 #include "jobs/study_record.h"
@@ -14,8 +15,8 @@ static Status put_trial(Ledger *ledger, const Plan *plan, size_t number)
     study_write_jobs(plan, plan->trial_jobs + number * STAGE_COUNT, &jobs);
     Status status = axes.text.failed || jobs.text.failed ? status_no_memory(axes.text.length, "a trial") : OK;
     if (status == OK)
-        status = ledger_put(ledger, PUT_TRIAL, "sississ", plan->study->name, (int64_t)number, trial->variant, trial->group,
-                            trial->seed, text_string(&axes.text), text_string(&jobs.text));
+        status = ledger_put(ledger, PUT_TRIAL, "sississ", plan->study->name, (int64_t)number, trial->variant,
+                            trial->group, trial->seed, text_string(&axes.text), text_string(&jobs.text));
     text_free(&axes.text);
     text_free(&jobs.text);
     return status;
@@ -47,6 +48,17 @@ static Status find_job(Ledger *ledger, const char *key, KnownJob *job)
     return status;
 }
 
+/* A job of trials that halving stopped early, with the verdict. */
+static Status record_skipped(Ledger *ledger, const Plan *plan, const PlanJob *job)
+{
+    Text verdict = {0};
+    halving_describe(plan->halving, plan->study->trials[job->first_trial].group_index, &verdict);
+    Status status = verdict.failed ? status_no_memory(verdict.length, "a verdict")
+                                   : ledger_set_state(ledger, job->key, STATE_SKIPPED, "halving", text_string(&verdict));
+    text_free(&verdict);
+    return status;
+}
+
 /* `traces`: the job has a directory of attempts. What happened there while nobody wrote the ledger (the last runner was
  * killed, or the ledger lost) is taken over; of a job that was seen to finish all is known. */
 static Status record_job(Ledger *ledger, const Plan *plan, const PlanJob *job, bool traces)
@@ -61,9 +73,10 @@ static Status record_job(Ledger *ledger, const Plan *plan, const PlanJob *job, b
     } else if (traces && known.state != STATE_FINISHED) {
         TRY(ledger_import_job(ledger, job->key, false));
     }
-    JobState state = finished ? STATE_FINISHED : STATE_WAITING;
+    JobState state = finished ? STATE_FINISHED : job->need == JOB_SKIPPED ? STATE_SKIPPED : STATE_WAITING;
     if (known.state == state) return OK;
     if (finished) TRY(ledger_record_results(ledger, job->key));
+    if (state == STATE_SKIPPED) return record_skipped(ledger, plan, job);
     return ledger_set_state(ledger, job->key, state, NULL, NULL);
 }
 
@@ -110,8 +123,8 @@ Status ledger_record_plan(Ledger *ledger, const Plan *plan)
     TRY(study_plan_id(plan, id));
     TRY(study_record_write(ledger->work, plan, id, now));
     TRY(study_plan_overrides(plan, &overrides));
-    Status status = ledger_put(ledger, PUT_STUDY, "ssirss", study->name, study->path, (int64_t)study->trial_count, now, id,
-                               text_string(&overrides));
+    Status status = ledger_put(ledger, PUT_STUDY, "ssirss", study->name, study->path, (int64_t)study->trial_count, now,
+                               id, text_string(&overrides));
     text_free(&overrides);
     TRY(status);
     TRY(ledger_put(ledger, DROP_TRIALS, "s", study->name));

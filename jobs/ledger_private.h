@@ -21,9 +21,13 @@
     "key,number,state,host,pid,code,compiler,threads,ranks,started,ended,updated,begin_step,step,total,"         \
     "checkpoint_step,unit,outcome,message,seconds,cpu,active,peak_memory,offset,bad"
 
-#define JOB_COLUMNS "j.key,j.stage,j.state,j.cause,j.message,j.attempts,j.step,j.total,j.seconds,max(j.updated,j.decided)"
+#define JOB_COLUMNS                                                                   \
+    "j.key,j.stage,j.state,j.cause,j.message,j.attempts,j.step,j.total,j.seconds," \
+    "max(j.updated,j.decided)"
 /* How many trials of the studies' latest plans share the job. */
-#define ALL_TRIALS "(SELECT sum(p.trials) FROM plan_jobs p JOIN studies s ON s.name=p.study AND s.plan=p.plan WHERE p.key=j.key)"
+#define ALL_TRIALS                                                                                  \
+    "(SELECT sum(p.trials) FROM plan_jobs p JOIN studies s ON s.name=p.study AND s.plan=p.plan " \
+    "WHERE p.key=j.key)"
 #define IN_STUDY "p.study=?4 AND p.plan=(SELECT plan FROM studies WHERE name=?4)"
 
 #define STATEMENTS(X)                                                                                                 \
@@ -41,16 +45,16 @@
     X(SET_STATE, "UPDATE jobs SET state=?2, cause=?3, message=?4, decided=?5 WHERE key=?1")                            \
     X(SET_PROGRESS, "UPDATE jobs SET attempts=?2, step=?3, total=?4, seconds=?5, updated=?6 WHERE key=?1 AND "         \
                     "attempts<=?2")                                                                                    \
-    X(PUT_ATTEMPT, "INSERT INTO attempts(" ATTEMPT_COLUMNS ") VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) " \
-                   "ON CONFLICT(key,number) DO UPDATE SET state=excluded.state,host=excluded.host,pid=excluded.pid,"   \
+    X(PUT_ATTEMPT, "INSERT INTO attempts(" ATTEMPT_COLUMNS ") "                                                       \
+                   "VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(key,number) DO UPDATE SET state=excluded.state,host=excluded.host,pid=excluded.pid,"   \
                    "code=excluded.code,compiler=excluded.compiler,threads=excluded.threads,ranks=excluded.ranks,"      \
                    "started=excluded.started,ended=excluded.ended,updated=excluded.updated,"                           \
                    "begin_step=excluded.begin_step,step=excluded.step,total=excluded.total,"                           \
                    "checkpoint_step=excluded.checkpoint_step,unit=excluded.unit,outcome=excluded.outcome,"             \
                    "message=excluded.message,seconds=excluded.seconds,cpu=excluded.cpu,active=excluded.active,"        \
                    "peak_memory=excluded.peak_memory,offset=excluded.offset,bad=excluded.bad")                         \
-    X(PUT_PROGRESS, "UPDATE attempts SET updated=?3,step=?4,total=?5,checkpoint_step=?6,cpu=?7,active=?8,offset=?9,"    \
-                    "bad=?10 WHERE key=?1 AND number=?2")                                                              \
+    X(PUT_PROGRESS, "UPDATE attempts SET updated=?3,step=?4,total=?5,checkpoint_step=?6,cpu=?7,active=?8,"             \
+                    "offset=?9,bad=?10 WHERE key=?1 AND number=?2")                                                              \
     X(SET_STEP, "UPDATE jobs SET step=?3, total=?4, updated=?5 WHERE key=?1 AND attempts<=?2")                         \
     X(SET_PROVENANCE, "UPDATE attempts SET provenance=?3 WHERE key=?1 AND number=?2")                                  \
     X(PUT_METRIC, "INSERT OR REPLACE INTO metrics VALUES(?,?,?,?)")                                                    \
@@ -61,8 +65,8 @@
     X(DROP_METRICS, "DELETE FROM metrics WHERE key=?")                                                                 \
     X(LIST_JOBS, "SELECT " JOB_COLUMNS "," ALL_TRIALS " FROM jobs j WHERE j.key>=?1 AND j.key<?2 AND ?3<0 "            \
                  "ORDER BY j.stage,j.key")                                                                             \
-    X(LIST_STATE_JOBS, "SELECT " JOB_COLUMNS "," ALL_TRIALS " FROM jobs j WHERE j.state=?3 AND j.key>=?1 AND j.key<?2 " \
-                       "ORDER BY j.stage,j.key")                                                                       \
+    X(LIST_STATE_JOBS, "SELECT " JOB_COLUMNS "," ALL_TRIALS " FROM jobs j "                                            \
+                       "WHERE j.state=?3 AND j.key>=?1 AND j.key<?2 ORDER BY j.stage,j.key")                                                                       \
     X(LIST_STUDY_JOBS, "SELECT " JOB_COLUMNS ",p.trials FROM plan_jobs p JOIN jobs j ON j.key=p.key "                  \
                        "WHERE " IN_STUDY " AND p.key>=?1 AND p.key<?2 AND ?3<0 ORDER BY j.stage,j.key")                \
     X(LIST_STUDY_STATE_JOBS, "SELECT " JOB_COLUMNS ",p.trials FROM jobs j CROSS JOIN plan_jobs p ON p.key=j.key "      \

@@ -48,9 +48,10 @@ Status ledger_count_jobs(Ledger *ledger, const char *study, int64_t counts[STAGE
     StatementId id = study != NULL ? COUNT_STUDY_JOBS : COUNT_JOBS;
     Status status = ledger_ask(ledger, id, study != NULL ? "s" : "", study);
     while (ledger_next_row(ledger, id, &status)) {
-        int stage = sqlite3_column_int(ledger_row(ledger, id), 0), state = sqlite3_column_int(ledger_row(ledger, id), 1);
+        sqlite3_stmt *row = ledger_row(ledger, id);
+        int stage = sqlite3_column_int(row, 0), state = sqlite3_column_int(row, 1);
         if (stage >= 0 && stage < STAGE_COUNT && state >= 0 && state < JOB_STATE_COUNT)
-            counts[stage][state] = sqlite3_column_int64(ledger_row(ledger, id), 2);
+            counts[stage][state] = sqlite3_column_int64(row, 2);
     }
     return status;
 }
@@ -76,7 +77,8 @@ Status ledger_last_attempt(Ledger *ledger, const char *key, LedgerAttempt *attem
 {
     ledger_attempt_init(attempt, key, 0);
     Status status = ledger_ask(ledger, LAST_ATTEMPT, "s", key);
-    while (ledger_next_row(ledger, LAST_ATTEMPT, &status)) ledger_read_attempt(ledger_row(ledger, LAST_ATTEMPT), attempt);
+    while (ledger_next_row(ledger, LAST_ATTEMPT, &status))
+        ledger_read_attempt(ledger_row(ledger, LAST_ATTEMPT), attempt);
     attempt->losses = ledger->losses;
     if (status == OK && attempt->number == 0) status = status_error(STATUS_NOT_FOUND, "job %s has no attempt", key);
     return status;

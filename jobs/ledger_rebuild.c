@@ -42,7 +42,8 @@ static Status put_job(Ledger *ledger, const char *key, const Json *source, const
     else
         text_append(&inputs.text, "{}");
     Status status = inputs.text.failed ? status_no_memory(0, "a job") : OK;
-    if (status == OK) status = ledger_put(ledger, PUT_JOB, "siis", key, (int64_t)stage, version, text_string(&inputs.text));
+    if (status == OK)
+        status = ledger_put(ledger, PUT_JOB, "siis", key, (int64_t)stage, version, text_string(&inputs.text));
     text_free(&inputs.text);
     return status;
 }
@@ -77,7 +78,8 @@ static Status describe_job(Ledger *ledger, const char *key)
     for (size_t i = count; i-- > 0 && status == OK && !found;) {
         int64_t number;
         if (!parse_integer(names[i], &number)) continue;
-        status = try_source(ledger, key, memory_format("%s/runs/%s/%s/" SPEC_NAME, ledger->work, key, names[i]), &found);
+        status = try_source(ledger, key, memory_format("%s/runs/%s/%s/" SPEC_NAME, ledger->work, key, names[i]),
+                            &found);
     }
     names_free(names, count);
     if (status == OK && !found)
@@ -171,7 +173,8 @@ static Status take_old_trial(void *context, int64_t number, const Json *trial)
         StageId stage;
         if (jobs->items[i].type != JSON_STRING || !stage_from_name(jobs->keys[i], &stage)) continue;
         TRY(ledger_put(import->ledger, PUT_JOB, "siis", jobs->items[i].string, (int64_t)stage, (int64_t)0, "{}"));
-        TRY(ledger_put(import->ledger, PUT_PLAN_JOB, "sssi", import->study, import->plan, jobs->items[i].string, (int64_t)1));
+        TRY(ledger_put(import->ledger, PUT_PLAN_JOB, "sssi", import->study, import->plan, jobs->items[i].string,
+                       (int64_t)1));
     }
     return ledger_put(import->ledger, PUT_STUDY, "ssirss", import->study, "", number + 1, 0.0, import->plan, "[]");
 }
@@ -305,7 +308,8 @@ static Status check_work_directory(const char *work)
         found |= file_exists(path);
         memory_free(path);
     }
-    return found ? OK : status_error(STATUS_NOT_FOUND, "%s: no studies, runs or artifacts there: name a STUDY.yaml or --work",
+    return found ? OK : status_error(STATUS_NOT_FOUND,
+                                     "%s: no studies, runs or artifacts there: name a STUDY.yaml or --work",
                                      work);
 }
 

@@ -47,7 +47,8 @@ static Status find_key(Ledger *ledger, const char *prefix, char key[HASH_HEX_SIZ
         return status_error(STATUS_NOT_FOUND, "no job's key begins with '%s' in %s: see 'zeroth status --all'", prefix,
                             ledger->work);
     if (found > 1)
-        return status_error(STATUS_USAGE, "'%s' begins the keys of %lld jobs: give more digits", prefix, (long long)found);
+        return status_error(STATUS_USAGE, "'%s' begins the keys of %lld jobs: give more digits", prefix,
+                            (long long)found);
     return OK;
 }
 
@@ -70,7 +71,9 @@ static Status show_job(Ledger *ledger, const char *key, JsonWriter *writer)
     json_key(writer, "studies");
     json_begin_array(writer);
     status = ledger_ask(ledger, SHOW_STUDIES, "s", key);
-    while (ledger_next_row(ledger, SHOW_STUDIES, &status)) json_string(writer, ledger_text(ledger_row(ledger, SHOW_STUDIES), 0));
+    while (ledger_next_row(ledger, SHOW_STUDIES, &status)) json_string(writer,
+                                                                       ledger_text(ledger_row(ledger, SHOW_STUDIES),
+                                                                                   0));
     json_end_array(writer);
     return status;
 }

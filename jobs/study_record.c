@@ -20,7 +20,8 @@ static Status no_memory(void)
 static char *record_path(const char *work, const char *study, const char *id)
 {
     char *directory = study_directory(work, study);
-    char *path = directory != NULL ? memory_format("%s/" PREFIX "%s%s" SUFFIX, directory, id[0] != '\0' ? "-" : "", id) : NULL;
+    char *path = directory != NULL ? memory_format("%s/" PREFIX "%s%s" SUFFIX, directory, id[0] != '\0' ? "-" : "", id)
+        : NULL;
     memory_free(directory);
     return path;
 }
@@ -233,11 +234,13 @@ static Status take_line(void *context, const Json *line)
     }
     if (json_member(line, "key") != NULL) return taker->job != NULL ? taker->job(reading->context, line) : OK;
     if (json_member(line, "jobs") == NULL)
-        return status_error(STATUS_CORRUPT, "%s: a line that is neither job nor trial: run the study again", reading->path);
+        return status_error(STATUS_CORRUPT, "%s: a line that is neither job nor trial: run the study again",
+                            reading->path);
     return taker->trial != NULL ? taker->trial(reading->context, reading->trials++, line) : OK;
 }
 
-Status study_record_read(const char *work, const char *study, const char *id, const StudyRecordTaker *taker, void *context)
+Status study_record_read(const char *work, const char *study, const char *id, const StudyRecordTaker *taker,
+                         void *context)
 {
     char *path = record_path(work, study, id);
     if (path == NULL) return no_memory();

@@ -36,6 +36,7 @@ typedef struct StudyRecordTaker {
     Status (*trial)(void *context, int64_t number, const Json *trial);
 } StudyRecordTaker;
 /* Lines in order. A line that is none of these is STATUS_CORRUPT. */
-Status study_record_read(const char *work, const char *study, const char *id, const StudyRecordTaker *taker, void *context);
+Status study_record_read(const char *work, const char *study, const char *id, const StudyRecordTaker *taker,
+                         void *context);
 
 #endif

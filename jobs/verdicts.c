@@ -42,7 +42,8 @@ Status verdict_append_job(const char *work, const char *key, double time, JobSta
     if (cause != NULL) json_add_string(&writer, "cause", cause);
     if (message != NULL) json_add_string(&writer, "message", message);
     /* The others follow from these, from plans and from artifacts. */
-    bool must_last = state == STATE_FAILED || state == STATE_PAUSED || state == STATE_CANCELLED || state == STATE_SKIPPED;
+    bool must_last = state == STATE_FAILED || state == STATE_PAUSED || state == STATE_CANCELLED ||
+        state == STATE_SKIPPED;
     return append(work, key, &writer, must_last);
 }
 
@@ -60,6 +61,7 @@ Status verdict_append_attempt(const char *work, double time, const LedgerAttempt
     json_add_string(&writer, "outcome", a->outcome);
     json_add_string(&writer, "message", a->message);
     json_add_real(&writer, "seconds", a->seconds);
+    json_add_integer(&writer, "peak_memory", a->peak_memory);
     return append(work, a->key, &writer, false);
 }
 
@@ -103,6 +105,7 @@ static Status take_attempt(Verdicts *verdicts, int64_t number, JobState state, c
     a->started = real_of(line, "started");
     a->ended = real_of(line, "ended");
     a->seconds = real_of(line, "seconds");
+    a->peak_memory = (int64_t)real_of(line, "peak_memory");
     return OK;
 }
 
@@ -163,6 +166,7 @@ void verdicts_end_attempt(const Verdicts *verdicts, LedgerAttempt *a)
         a->state = said->state;
         a->ended = said->ended;
         a->seconds = said->seconds;
+        if (said->peak_memory > 0) a->peak_memory = said->peak_memory;
         memcpy(a->outcome, said->outcome, sizeof a->outcome);
         memcpy(a->message, said->message, sizeof a->message);
     }

@@ -5,7 +5,8 @@
  * line a decision:
  *
  *     {"time", "state", "cause", "message"}                                       of the job
- *     {"time", "attempt", "state", "host", "pid", "started", "ended", "outcome", "message", "seconds"}
+ *     {"time", "attempt", "state", "host", "pid", "started", "ended", "outcome", "message", "seconds",
+ *      "peak_memory"}
  *
  * The last of a job's lines holds, and is what the ledger says. */
 #ifndef JOBS_VERDICTS_H

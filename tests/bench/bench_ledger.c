@@ -161,8 +161,10 @@ static void bench(void)
         keep_less(&alone, time_folds(ledger, work, plan, number, 1));
         keep_less(&together, time_folds(ledger, work, plan, number + 1, EVENTS));
     }
-    printf("an event, folded in by itself    %6.1f us, %.1f us of a processor\n", 1e6 * alone.wall, 1e6 * alone.processor);
-    printf("an event, folded in with others  %6.1f us, %.1f us of a processor\n", 1e6 * together.wall, 1e6 * together.processor);
+    printf("an event, folded in by itself    %6.1f us, %.1f us of a processor\n", 1e6 * alone.wall,
+           1e6 * alone.processor);
+    printf("an event, folded in with others  %6.1f us, %.1f us of a processor\n", 1e6 * together.wall,
+           1e6 * together.processor);
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);

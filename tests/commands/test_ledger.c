@@ -43,11 +43,13 @@ static void test_ledger_commands(void)
     CHECK_OK(json_parse(shown.out, strlen(shown.out), "shown", &record));
     const Json *attempts = json_member(record, "attempts");
     CHECK_INT(attempts->count, 1);
-    static const char *const FACTS[] = {"host", "code", "compiler", "flags", "hdf5", "onednn", "mpi", "sqlite", "libjpeg",
+    static const char *const FACTS[] = {"host", "code", "compiler", "flags", "hdf5", "onednn", "mpi", "sqlite",
+                                        "libjpeg",
                                         "libpng", "libc", "kernel", "cpu", "instructions", "gpus", "cores", "memory"};
     for (size_t i = 0; i < sizeof FACTS / sizeof FACTS[0]; i++) {
         const Json *fact = json_member(json_member(&attempts->items[0], "provenance"), FACTS[i]);
-        if (fact == NULL || fact->type != JSON_STRING || fact->string[0] == '\0') TEST_FAIL("no '%s' is recorded", FACTS[i]);
+        if (fact == NULL || fact->type != JSON_STRING || fact->string[0] == '\0')
+            TEST_FAIL("no '%s' is recorded", FACTS[i]);
     }
     CHECK_STRING(json_member(json_member(record, "config"), "classifier.rows")->string, "16");
     CHECK_STRING(json_member(record, "key")->string, key);

@@ -152,7 +152,8 @@ static void test_lease_of_another_machine(void)
     write_file("lock.lease-000007", "process 1 on elsewhere since 2020-01-01 00:00:00\nother-boot/pid:[1]\n1 1\n");
     CHECK_FAILS(file_lock(path, &lock), STATUS_LOCKED, "process 1 on elsewhere since");
     char *name = memory_format("%s.lease-000007", path);
-    struct timespec times[2] = {{.tv_sec = time(NULL) - FILE_LEASE_STALE - 5}, {.tv_sec = time(NULL) - FILE_LEASE_STALE - 5}};
+    struct timespec times[2] = {{.tv_sec = time(NULL) - FILE_LEASE_STALE - 5},
+                                {.tv_sec = time(NULL) - FILE_LEASE_STALE - 5}};
     CHECK_INT(utimensat(AT_FDCWD, name, times, 0), 0);
     CHECK_OK(file_lock_look(path, &held, NULL));
     CHECK(!held);
