@@ -4,6 +4,7 @@
 # make soak       200 kills at random moments of a study; SOAK_SEED=N other moments, SOAK_KILLS=N more or fewer
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
+# make fuzz FUZZ=N         every reader on N mutated inputs, under sanitizers; tests run some thousands
 # BUILD=asan      the same under AddressSanitizer and UBSan
 BUILD ?= release
 OUT := build/$(BUILD)
@@ -44,7 +45,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan soak demo bench parity clean
+.PHONY: all lib tests benches deps test test-asan soak demo bench parity fuzz clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -125,6 +126,11 @@ PARITY ?= ../shared/parity
 parity: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) $(OUT)/tests/models/parity
 	@$(OUT)/tests/models/parity $(PARITY)
+
+FUZZ ?= 1000000
+fuzz: deps
+	@$(MAKE) --no-print-directory BUILD=asan build/asan/tests/fuzz/test_fuzz
+	@FUZZ=$(FUZZ) build/asan/tests/fuzz/test_fuzz
 
 clean:
 	rm -rf build
