@@ -30,10 +30,13 @@ static Status run_plan(const Plan *plan, const CommonFlags *common, bool fail_fa
 {
     Ledger *ledger = NULL;
     Executor *executor = NULL;
-    int64_t cores = config_integer(plan->study->trials[0].config, "run.cores");
+    const Config *config = plan->study->trials[0].config;
+    LocalLimits limits = {.cores = (int)config_integer(config, "run.cores"),
+                          .memory = config_real(config, "run.host_memory"),
+                          .gpus = (int)config_integer(config, "run.host_gpus")};
     TRY(ledger_open_writer(plan->work, &ledger));
     Status status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(NULL, (int)cores, &executor);
+    if (status == OK) status = executor_local_create(NULL, &limits, &executor);
     if (status == OK) {
         if (!common->quiet)
             fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name,

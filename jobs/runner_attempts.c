@@ -98,7 +98,7 @@ Status runner_adopt(Runner *runner, uint32_t job)
     attempt->adopted = true;
     /* Its process is known from its events: a stop that comes before the first look must find it. */
     runner_note(runner, ledger_fold(runner->ledger, &attempt->record, NULL));
-    runner->executor->reserve(runner->executor, &planned->resources);
+    runner->executor->reserve(runner->executor, &(ExecutorTask){.resources = planned->resources}, attempt->record.pid);
     runner_note(runner, ledger_set_state(runner->ledger, planned->key, STATE_RUNNING, NULL, NULL));
     display_line(runner->display, "adopt   %-9s %.10s  an earlier run left it running", stage_name(planned->stage),
                  planned->key);
@@ -264,7 +264,7 @@ Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end)
     RunningAttempt attempt = runner->running[index];
     const PlanJob *planned = &runner->plan->jobs[attempt.job];
     runner->running[index] = runner->running[--runner->running_count];
-    if (attempt.adopted) runner->executor->release(runner->executor, &planned->resources);
+    if (attempt.adopted) runner->executor->release(runner->executor, &(ExecutorTask){.resources = planned->resources}, attempt.record.pid);
     runner_note(runner, ledger_fold(runner->ledger, &attempt.record, NULL));
     /* The artifact decides: an attempt may be killed after its last deed. */
     Status found = artifact_check(runner->plan->work, planned->key, false);
