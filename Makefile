@@ -65,6 +65,8 @@ $(OUT)/commit: always
 $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
 .PHONY: always
+# The batch script is compiled in.
+$(OUT)/jobs/slurm_script.o: slurm/job.sbatch.in
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
