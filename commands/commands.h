@@ -34,6 +34,11 @@ typedef struct Command {
 
 int command_run(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_watch(int argc, char **argv);
+int command_pause(int argc, char **argv);
+int command_resume(int argc, char **argv);
+int command_cancel(int argc, char **argv);
+int command_retry(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_config(int argc, char **argv);

@@ -11,12 +11,28 @@
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
     " -q quiet, -v verbose\n"
 
+#define CONTROL_HELP                                                                             \
+    "  NAME              of a study in the work directory (--work)\n"                            \
+    "  JOB               key of a job, or its start, as 'zeroth status --all' shows it; default: the whole study\n"
+
 static const Command COMMANDS[] = {
     {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
      "  KEY=VALUE         sets a config key in every trial ('zeroth config' lists them)\n"
      "  --only STAGE      run up to this stage only\n"
+     "  -j, --jobs N      at most N jobs at a time (run.jobs)\n"
      "  --fail-fast       stop the rest, with checkpoints, at the first failed job\n"
+     "  -k, --keep-going  try every job, also where others of its stage failed alike\n"
+     "  --watch           where another process runs in this work directory, follow it\n"
      "Ctrl-C stops every job with a checkpoint; the same command goes on from there.\n"},
+    {"watch", command_watch, "STUDY.yaml | NAME", "follow a study that another process runs",
+     "Ctrl-C ends only the watching.\n"},
+    {"pause", command_pause, "STUDY.yaml | NAME [JOB ...]", "stop jobs with a checkpoint until 'resume'",
+     CONTROL_HELP "A run whose jobs are all paused waits. A pause stays when the run ends.\n"},
+    {"resume", command_resume, "STUDY.yaml | NAME [JOB ...]", "let paused jobs go on", CONTROL_HELP},
+    {"cancel", command_cancel, "STUDY.yaml | NAME [JOB ...]", "stop jobs for good; their checkpoints are kept",
+     CONTROL_HELP "What depends on a cancelled job is blocked; the rest goes on. 'retry' brings it back.\n"},
+    {"retry", command_retry, "STUDY.yaml | NAME [JOB ...]", "try failed and cancelled jobs again",
+     CONTROL_HELP "At once where a run is on, else when the study is next run.\n"},
     {"plan", command_plan, "STUDY.yaml [KEY=VALUE ...]", "show the jobs a study needs, and run nothing",
      "  --jobs            one line per job\n"
      "  --trials          one line per trial\n"},

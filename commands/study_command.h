@@ -16,6 +16,11 @@ bool is_study_file(const char *argument);
  * frees both, after a failure too. */
 Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work);
 
+/* The same of the first argument, which is a study file or a study's name. */
+Status find_named_study(const CommonFlags *common, const Arguments *arguments, char **name, char **work);
+/* Shows a study that another process runs, until that is gone or all is done. */
+Status follow_study(const char *work, const char *name, bool quiet);
+
 /* The end of a noun that is counted. */
 const char *plural(size_t count);
 

@@ -32,7 +32,6 @@ static Status run_study(const char *directory, RunnerSummary *summary, int cores
     Status status = study_read(path, NULL, 0, &study);
     if (status == OK) status = plan_create(study, &plan_options, &plan);
     if (status == OK) status = ledger_open_writer(work, &ledger);
-    if (status == OK) status = ledger_record_plan(ledger, plan);
     if (status == OK) status = executor_local_create(program, &(LocalLimits){.cores = cores, .gpus = -1}, &executor);
     if (status == OK) status = runner_run(plan, ledger, executor, &options, summary);
     if (executor != NULL) executor->destroy(executor);

@@ -1,0 +1,371 @@
+/* What the end of an attempt means for its job and for others. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "framework/files.h"
+#include "framework/memory.h"
+#include "framework/text.h"
+#include "jobs/artifact.h"
+#include "jobs/attempt_prepare.h"
+#include "jobs/runner_private.h"
+
+#define TAIL_LINES 10
+
+/* Failing --------------------------------------------------------------------------- */
+
+/* The last lines of a log, each indented; nothing where there is none. */
+static void show_tail(Runner *runner, const RunningAttempt *attempt)
+{
+    char *path = memory_format("%s/runs/%s/%04d/" LOG_NAME, runner->plan->work, attempt->record.key,
+                               attempt->record.number), *data = NULL;
+    size_t bytes = 0;
+    Status status = path != NULL ? file_read(path, (size_t)256 << 20, &data, &bytes) : status_no_memory(0, "a path");
+    if (status == OK) {
+        while (bytes > 0 && data[bytes - 1] == '\n') data[--bytes] = '\0';
+        size_t at = bytes;
+        for (int lines = 0; at > 0; at--)
+            if (data[at - 1] == '\n' && ++lines == TAIL_LINES) break;
+        for (char *line = data + at; *line != '\0';) {
+            size_t length = strcspn(line, "\n");
+            display_line(runner->display, "        | %.*s", (int)length, line);
+            line += length + (line[length] == '\n');
+        }
+    }
+    status_free(status);
+    memory_free(data);
+    memory_free(path);
+}
+
+/* The message without numbers, keys and paths' digits: so that two jobs' are equal where the fault is. */
+static void generalise(const char *message, char *out, size_t size)
+{
+    size_t used = 0;
+    for (const char *at = message; *at != '\0' && used + 2 < size;) {
+        size_t digits = strspn(at, "0123456789abcdef");
+        bool is_number = digits > 0 && isdigit((unsigned char)*at);
+        if (is_number || digits >= 8) {
+            out[used++] = '#';
+            at += digits;
+            continue;
+        }
+        size_t plain = digits > 0 ? digits : 1; /* a word may begin with such letters */
+        for (size_t i = 0; i < plain && used + 2 < size; i++) out[used++] = *at++;
+    }
+    out[used] = '\0';
+}
+
+void runner_forget_failures(Runner *runner, StageId stage)
+{
+    for (size_t i = 0; i < runner->failure_count;) {
+        if (runner->plan->jobs[runner->failures[i].job].stage == stage)
+            runner->failures[i] = runner->failures[--runner->failure_count];
+        else
+            i++;
+    }
+}
+
+static Status add_failure(Runner *runner, uint32_t job, const char *message, Failure **failure)
+{
+    if (runner->failure_count == runner->failure_capacity) {
+        size_t capacity = runner->failure_capacity > 0 ? runner->failure_capacity * 2 : 16;
+        Failure *failures = memory_resize(runner->failures, capacity * sizeof *failures);
+        if (failures == NULL) return status_no_memory(capacity * sizeof *failures, "a list of failures");
+        runner->failures = failures;
+        runner->failure_capacity = capacity;
+    }
+    *failure = &runner->failures[runner->failure_count++];
+    (*failure)->job = job;
+    generalise(message, (*failure)->message, sizeof (*failure)->message);
+    return OK;
+}
+
+static const char *group_of(const Runner *runner, uint32_t job)
+{
+    return runner->plan->study->trials[runner->plan->jobs[job].first_trial].group;
+}
+
+/* Whether a job of the stage and group has finished or is at work: then the group is not at fault. */
+static bool group_works(const Runner *runner, StageId stage, const char *group)
+{
+    for (uint32_t job = 0; job < runner->plan->count; job++) {
+        const PlanJob *planned = &runner->plan->jobs[job];
+        if (planned->stage != stage || planned->need == JOB_UNNEEDED) continue;
+        JobState state = runner->jobs[job].state;
+        if ((state == STATE_FINISHED || state == STATE_RUNNING) && strcmp(group_of(runner, job), group) == 0) return true;
+    }
+    return false;
+}
+
+/* The waiting jobs of the stage, or of its group only, are not tried. */
+static size_t leave_out(Runner *runner, StageId stage, const char *group, size_t alike, const char *message)
+{
+    char why[400];
+    size_t count = 0;
+    snprintf(why, sizeof why, "%zu failed alike: %s", alike, message);
+    for (uint32_t job = 0; job < runner->plan->count; job++) {
+        RunnerJob *own = &runner->jobs[job];
+        if (runner->plan->jobs[job].stage != stage || own->state != STATE_WAITING) continue;
+        if (group != NULL && strcmp(group_of(runner, job), group) != 0) continue;
+        own->left_out = true;
+        runner_set_state(runner, job, STATE_BLOCKED, "left-out", why);
+        count++;
+    }
+    return count;
+}
+
+/* After a failure that comes of study, data or program: two alike speak for the
+ * rest of a stage of which no job has worked yet, or of a group of trials that
+ * differ only by seed. */
+static Status judge_others(Runner *runner, uint32_t job, const char *message)
+{
+    Failure *own = NULL;
+    if (runner->options->keep_going) return OK;
+    TRY(add_failure(runner, job, message, &own));
+    StageId stage = runner->plan->jobs[job].stage;
+    const char *group = group_of(runner, job);
+    size_t alike = 0, of_group = 0, left = 0;
+    for (size_t i = 0; i < runner->failure_count; i++) {
+        const Failure *other = &runner->failures[i];
+        if (runner->plan->jobs[other->job].stage != stage || strcmp(other->message, own->message) != 0) continue;
+        alike++;
+        of_group += strcmp(group_of(runner, other->job), group) == 0;
+    }
+    if (alike >= 2 && !runner->proved[stage])
+        left = leave_out(runner, stage, NULL, alike, message);
+    else if (of_group >= 2 && !group_works(runner, stage, group))
+        left = leave_out(runner, stage, group, of_group, message);
+    if (left > 0)
+        display_line(runner->display, "        left out: %zu more jobs of this stage, since %zu failed alike "
+                     "(--keep-going tries all)", left, of_group >= 2 ? of_group : alike);
+    return OK;
+}
+
+static Status fail_job(Runner *runner, uint32_t job, const RunningAttempt *attempt, ExitCause cause, const char *message)
+{
+    const PlanJob *planned = &runner->plan->jobs[job];
+    const CauseRule *rule = cause_rule(cause);
+    size_t blocked;
+    runner_set_state(runner, job, STATE_FAILED, rule->name, message);
+    display_line(runner->display, "FAILED  %-9s %.10s  %s: %s", stage_name(planned->stage), planned->key, rule->name,
+                 message);
+    if (attempt != NULL) show_tail(runner, attempt);
+    display_line(runner->display, "        %s", rule->advice);
+    if (attempt != NULL)
+        display_line(runner->display, "        whole log: zeroth logs %.10s --work %s", planned->key, runner->plan->work);
+    if (rule->shared) TRY(judge_others(runner, job, message));
+    TRY(runner_settle(runner, &blocked));
+    if (blocked > 0) display_line(runner->display, "        %zu jobs that depend on it wait for that", blocked);
+    return OK;
+}
+
+Status runner_start_failed(Runner *runner, uint32_t job, Status status)
+{
+    if (status_code(status) == STATUS_NO_MEMORY) return status;
+    Status failed = fail_job(runner, job, NULL, cause_of_status(status_code(status)), status_message(status));
+    status_free(status);
+    return failed;
+}
+
+/* Finishing --------------------------------------------------------------------------- */
+
+static Status finish_job(Runner *runner, const RunningAttempt *attempt)
+{
+    const PlanJob *planned = &runner->plan->jobs[attempt->job];
+    char spent[16];
+    double seconds = runner_now() - attempt->began;
+    text_duration(seconds, spent, sizeof spent);
+    runner->proved[planned->stage] = true;
+    runner->measured[planned->stage]++;
+    runner->mean_seconds[planned->stage] +=
+        (seconds - runner->mean_seconds[planned->stage]) / (double)runner->measured[planned->stage];
+    runner_set_state(runner, attempt->job, STATE_FINISHED, NULL, NULL);
+    runner_note(runner, ledger_record_results(runner->ledger, planned->key));
+    display_line(runner->display, "done    %-9s %.10s  %s  %zu of %zu", stage_name(planned->stage), planned->key, spent,
+                 runner->counts[STATE_FINISHED], runner->needed);
+    return runner_job_finished(runner, attempt->job);
+}
+
+/* Trying again -------------------------------------------------------------------------- */
+
+/* The step that an attempt leaves to the next: of its newest checkpoint, or
+ * where the stage goes on from its partial output, of that. */
+static int64_t step_reached(const Runner *runner, const RunningAttempt *attempt)
+{
+    const LedgerAttempt *record = &attempt->record;
+    if (runner->plan->jobs[attempt->job].definition->save == NULL) return record->step;
+    return record->checkpoint_step > record->begin_step ? record->checkpoint_step : record->begin_step;
+}
+
+static bool may_try_again(Runner *runner, const RunningAttempt *attempt, const CauseRule *rule)
+{
+    RunnerJob *job = &runner->jobs[attempt->job];
+    int64_t reached = step_reached(runner, attempt);
+    bool further = reached > job->best_step;
+    if (further) {
+        job->best_step = reached;
+        job->stuck = job->backoffs = 0;
+    }
+    if (!rule->again) return false;
+    if (rule->counts == COUNTS_NEVER || (further && rule->counts == COUNTS_STUCK)) return true;
+    return ++job->stuck < config_integer(runner->plan->jobs[attempt->job].config, "run.attempts");
+}
+
+static void give_more_memory(Runner *runner, const RunningAttempt *attempt)
+{
+    RunnerJob *job = &runner->jobs[attempt->job];
+    double peak = 1.5 * (double)attempt->record.peak_memory;
+    if (job->memory <= 0) {
+        job->alone = true;
+        return;
+    }
+    job->memory *= 2;
+    if (job->memory < peak) job->memory = peak;
+}
+
+static Status try_again(Runner *runner, const RunningAttempt *attempt, ExitCause cause, const char *what)
+{
+    const PlanJob *planned = &runner->plan->jobs[attempt->job];
+    const CauseRule *rule = cause_rule(cause);
+    RunnerJob *job = &runner->jobs[attempt->job];
+    char when[48] = "", message[640], more[16];
+    double pause = 0;
+    if (rule->more_memory) {
+        give_more_memory(runner, attempt);
+        text_bytes(job->memory, more, sizeof more);
+        snprintf(when, sizeof when, job->alone ? "; again, alone" : "; again with %s", more);
+    }
+    if (rule->backs_off) pause = cause_backoff(config_real(planned->config, "run.backoff"), ++job->backoffs);
+    if (pause > 0) {
+        time_t then = (time_t)(runner_wall() + pause + 0.5);
+        struct tm broken;
+        job->not_before = runner_now() + pause;
+        if (localtime_r(&then, &broken) != NULL) strftime(when, sizeof when, "; again at %H:%M:%S", &broken);
+    }
+    snprintf(message, sizeof message, "%s%s", what, when);
+    display_line(runner->display, "again   %-9s %.10s  %s", stage_name(planned->stage), planned->key, message);
+    runner_set_state(runner, attempt->job, STATE_WAITING, rule->name, message);
+    return runner_make_ready(runner, attempt->job);
+}
+
+/* Without an artifact --------------------------------------------------------------------- */
+
+static void describe(const Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end, ExitCause cause,
+                     char *out, size_t size)
+{
+    const LedgerAttempt *record = &attempt->record;
+    const JobResources *wanted = &runner->plan->jobs[attempt->job].resources;
+    char spent[16];
+    if (cause == CAUSE_HUNG) {
+        text_duration(config_real(runner->plan->jobs[attempt->job].config, "run.hang"), spent, sizeof spent);
+        snprintf(out, size, "neither stepped nor computed for %s, after step %lld", spent, (long long)record->step);
+    } else if (cause == CAUSE_TIME_LIMIT) {
+        text_duration(wanted->time, spent, sizeof spent);
+        snprintf(out, size, "its time of %s was up, after step %lld", spent, (long long)record->step);
+    } else if (record->outcome[0] != '\0' && cause != CAUSE_INTERRUPTED) {
+        snprintf(out, size, "%s", record->message);
+    } else if (end != NULL && end->signal != 0) {
+        snprintf(out, size, "killed by signal %d (%s)%s", end->signal, strsignal(end->signal),
+                 cause == CAUSE_OUT_OF_MEMORY ? ", the kernel being short of memory" : "");
+    } else if (cause == CAUSE_INTERRUPTED) {
+        snprintf(out, size, "stopped by a signal");
+    } else if (cause == CAUSE_NO_SPACE) {
+        snprintf(out, size, "%s/runs/%s/%04d: no space left for events and log", runner->plan->work, record->key,
+                 record->number);
+    } else if (end != NULL && end->exit_code >= 0) {
+        snprintf(out, size, "%s/runs/%s/%04d: ended with exit code %d and no result", runner->plan->work, record->key,
+                 record->number, end->exit_code);
+    } else {
+        snprintf(out, size, "ended without a word");
+    }
+}
+
+/* What the executor or the runner itself knows of the end. An attempt that stopped short of its time limit does so
+ * within the last tenth of it, or the last minute. */
+static ExitCause told_of_end(const Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end)
+{
+    const LedgerAttempt *record = &attempt->record;
+    double limit = runner->plan->jobs[attempt->job].resources.time, margin = limit * 0.1 < 60 ? limit * 0.1 : 60;
+    if (attempt->told != CAUSE_NONE) return attempt->told;
+    if (end != NULL && end->told != CAUSE_NONE) return end->told;
+    if (limit > 0 && record->state == STATE_INTERRUPTED && record->seconds >= limit - margin) return CAUSE_TIME_LIMIT;
+    return CAUSE_NONE;
+}
+
+static ExitCause find_cause(const Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end)
+{
+    EndEvidence evidence = {.said = attempt->record.outcome[0] != '\0',
+                            .outcome = status_code_from_name(attempt->record.outcome),
+                            .exit_code = end != NULL ? end->exit_code : -1,
+                            .signal = end != NULL ? end->signal : 0,
+                            .told = told_of_end(runner, attempt, end)};
+    return cause_of_end(&evidence);
+}
+
+static Status end_by_request(Runner *runner, const RunningAttempt *attempt)
+{
+    const PlanJob *planned = &runner->plan->jobs[attempt->job];
+    const LedgerAttempt *record = &attempt->record;
+    JobState state = attempt->cancelled ? STATE_CANCELLED : runner->stopping ? STATE_INTERRUPTED : STATE_PAUSED;
+    char message[96];
+    snprintf(message, sizeof message, "after step %lld of %lld", (long long)record->step, (long long)record->total);
+    display_line(runner->display, "%-7s %-9s %.10s  %s", state == STATE_INTERRUPTED ? "stopped" : job_state_name(state),
+                 stage_name(planned->stage), planned->key, record->total > 0 ? message : "before its first step");
+    runner_set_state(runner, attempt->job, state, NULL, NULL);
+    return attempt->cancelled ? runner_settle(runner, NULL) : OK;
+}
+
+static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, const ExecutorEnd *end)
+{
+    ExitCause cause = find_cause(runner, attempt, end);
+    const CauseRule *rule = cause_rule(cause);
+    if (attempt->record.peak_memory == 0 && end != NULL) attempt->record.peak_memory = end->peak_memory;
+    if (attempt->record.state == STATE_RUNNING) {
+        attempt->record.state = STATE_KILLED;
+        attempt->record.ended = attempt->record.updated;
+        runner_note(runner, ledger_put_attempt(runner->ledger, &attempt->record));
+    }
+    if (cause == CAUSE_LOCKED) {
+        bool live;
+        TRY(attempt_is_live(runner->plan->work, attempt->record.key, &live, NULL));
+        if (live) return runner_adopt(runner, attempt->job); /* another process is at this very job */
+    }
+    bool again = may_try_again(runner, attempt, rule);
+    bool asked = attempt->cancelled || ((runner->stopping || attempt->paused) && rule->again);
+    if (asked) return end_by_request(runner, attempt);
+    if (attempt->told_by_user && rule->again) { /* and resumed since */
+        runner_set_state(runner, attempt->job, STATE_WAITING, NULL, NULL);
+        return runner_make_ready(runner, attempt->job);
+    }
+    char what[512];
+    describe(runner, attempt, end, cause, what, sizeof what);
+    return again ? try_again(runner, attempt, cause, what) : fail_job(runner, attempt->job, attempt, cause, what);
+}
+
+Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end)
+{
+    RunningAttempt attempt = runner->running[index];
+    const PlanJob *planned = &runner->plan->jobs[attempt.job];
+    runner->running[index] = runner->running[--runner->running_count];
+    runner->running_of_stage[planned->stage]--;
+    if (attempt.adopted) {
+        ExecutorTask task = runner_task(runner, attempt.job);
+        int last = attempt.record.number;
+        runner->executor->release(runner->executor, &task, attempt.reserved_pid);
+        runner_note(runner, attempt_last_number(runner->plan->work, planned->key, &last));
+        runner_note(runner, runner_fold_all(runner->ledger, runner->plan->work, planned->key, 1, last));
+    }
+    runner_note(runner, ledger_fold(runner->ledger, &attempt.record, NULL));
+    /* The artifact decides: an attempt may be killed after its last deed. */
+    Status found = artifact_check(runner->plan->work, planned->key, false);
+    if (found == OK) {
+        if (attempt.record.state == STATE_RUNNING) {
+            attempt.record.state = STATE_FINISHED;
+            runner_note(runner, ledger_put_attempt(runner->ledger, &attempt.record));
+        }
+        return finish_job(runner, &attempt);
+    }
+    status_free(found);
+    return end_without_artifact(runner, &attempt, end);
+}
