@@ -1,7 +1,7 @@
 /* zeroth pause, resume, cancel, retry: what its users ask of a study or its jobs. */
 #include <stdio.h>
 
-#include "commands/study_command.h"
+#include "commands/slurm_command.h"
 #include "framework/memory.h"
 #include "jobs/requests.h"
 #include "jobs/watch.h"
@@ -42,6 +42,7 @@ static int run_action(RequestAction action, int argc, char **argv)
     Telling telling = {.study = name, .quiet = common.quiet};
     if (status == OK)
         status = request_jobs(work, name, action, arguments.items + 1, (size_t)(arguments.count - 1), tell, &telling);
+    if (status == OK) sync_beside(work, true);
     if (status == OK && !common.quiet) status = tell_runner(work);
     memory_free(work);
     memory_free(name);

@@ -1,7 +1,8 @@
 /* zeroth run STUDY.yaml: plans, runs what is missing, sums up. */
 #include <stdio.h>
+#include <string.h>
 
-#include "commands/study_command.h"
+#include "commands/slurm_command.h"
 #include "commands/version.h"
 #include "framework/memory.h"
 #include "framework/text.h"
@@ -10,7 +11,8 @@
 typedef struct RunFlags {
     const char *only;
     int64_t jobs;
-    bool fail_fast, keep_going, watch;
+    const char *executor;
+    bool fail_fast, keep_going, watch, no_canary, dry_run;
 } RunFlags;
 
 static Status read_last(const char *name, StageId *last)
@@ -82,12 +84,26 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     bool followed = false;
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
-    if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
+    bool slurm = flags->executor != NULL && strcmp(flags->executor, "slurm") == 0;
+    if (status == OK && slurm) status = run_with_slurm(plan, flags->no_canary, flags->dry_run, common->quiet);
+    followed = slurm;
+    if (status == OK && !slurm) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
     if (status == OK && !followed) status = run_plan(plan, ledger, common, flags);
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);
     return status;
+}
+
+static Status check_executor(const RunFlags *flags)
+{
+    bool slurm = flags->executor != NULL && strcmp(flags->executor, "slurm") == 0;
+    if (flags->executor != NULL && !slurm && strcmp(flags->executor, "local") != 0)
+        return status_error(STATUS_USAGE, "--executor: no executor '%s': there are local and slurm", flags->executor);
+    if (!slurm && (flags->dry_run || flags->no_canary))
+        return status_error(STATUS_USAGE, "%s is for --executor slurm: 'zeroth plan' shows what a local run would do",
+                            flags->dry_run ? "--dry-run" : "--no-canary");
+    return OK;
 }
 
 int command_run(int argc, char **argv)
@@ -99,11 +115,15 @@ int command_run(int argc, char **argv)
                           {"--jobs", "-j", FLAG_INTEGER, &run.jobs},
                           {"--fail-fast", NULL, FLAG_SWITCH, &run.fail_fast},
                           {"--keep-going", "-k", FLAG_SWITCH, &run.keep_going},
+                          {"--executor", NULL, FLAG_STRING, &run.executor},
+                          {"--no-canary", NULL, FLAG_SWITCH, &run.no_canary},
+                          {"--dry-run", NULL, FLAG_SWITCH, &run.dry_run},
                           {"--watch", NULL, FLAG_SWITCH, &run.watch}};
     Status status = flags_parse(flags, sizeof flags / sizeof flags[0], &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
     if (status == OK && (run.jobs < 0 || run.jobs > 100000))
         status = status_error(STATUS_USAGE, "--jobs: a number of jobs from 1 to 100000, or 0 for as many as fit");
+    if (status == OK) status = check_executor(&run);
     if (status == OK) status = run_study(&common, &arguments, &run);
     arguments_free(&arguments);
     return command_end(status);

@@ -176,7 +176,7 @@ static void show_dry(Sync *sync, SlurmWave *wave, const SbatchLine *line, const 
 static Status send_wave(Sync *sync, const Group *group, SlurmWave *wave, Answer *answer, Status *said)
 {
     const Candidate *first = group->items[0];
-    SlurmRequest request = {.class = first->class, .settings = &first->submission->settings, .work = sync->work,
+    SlurmRequest request = {.class = first->class, .settings = &first->submission->settings, .directory = first->submission->directory,
                             .memory = first->memory, .exclude = first->exclude, .begin = first->begin,
                             .dependency = group->dependency, .pack = 1};
     for (size_t i = 0; i < wave->count; i++)
@@ -417,7 +417,15 @@ static Status send_all(Sync *sync, const Candidate *candidates, size_t count, bo
 
 static Status read_cluster(Sync *sync)
 {
-    if (!sync->limits_known) TRY(slurm_limits_read(sync->timeout, &sync->limits));
+    Status status = OK;
+    if (!sync->limits_known) status = slurm_limits_read(sync->timeout, &sync->limits);
+    if (status != OK && sync->dry != NULL) { /* to look at scripts takes no cluster */
+        fprintf(sync->dry, "# %s; so Slurm's usual limits are taken\n", status_message(status));
+        status_free(status);
+        sync->limits_known = true;
+        return OK;
+    }
+    TRY(status);
     sync->limits_known = true;
     /* A look that found open waves has asked already. */
     return sync->queue.items == NULL ? slurm_queue_read(sync->timeout, &sync->queue) : OK;

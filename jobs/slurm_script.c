@@ -66,7 +66,7 @@ static void add_options(Text *out, const SlurmRequest *request, const SlurmWave 
     text_format(out, "#SBATCH --export=%s\n", request->class->exports);
     add_output(out, wave);
     text_append(out, "#SBATCH --chdir=");
-    text_append_quoted(out, request->work);
+    text_append_quoted(out, request->directory);
 }
 
 /* The script ------------------------------------------------------------------------- */

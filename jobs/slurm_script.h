@@ -8,7 +8,7 @@
 typedef struct SlurmRequest {
     const SlurmClass *class;
     const SlurmSettings *settings;
-    const char *work;
+    const char *directory;   /* where the job runs */
     double memory;           /* bytes; 0: the cluster's default */
     const char *exclude;     /* nodes; "" for none */
     double begin;            /* seconds from now before which no task may start; 0: at once */

@@ -85,10 +85,11 @@ Status slurm_submission_create(const Plan *plan, const char *program, const char
         submission->study = memory_copy_string(plan->study->name);
         submission->program = memory_copy_string(program);
         submission->code = memory_copy_string(code);
+        submission->directory = path_absolute(".");
         submission->jobs = memory_alloc_zero(plan->needed + 1, sizeof *submission->jobs);
         submission->settings = settings_of(plan->study->trials[0].config);
         if (submission->study == NULL || submission->program == NULL || submission->code == NULL ||
-            submission->jobs == NULL)
+            submission->directory == NULL || submission->jobs == NULL)
             status = no_memory();
     }
     if (status == OK) status = add_jobs(submission, plan, places);
@@ -109,6 +110,7 @@ void slurm_submission_destroy(SlurmSubmission *submission)
     memory_free(submission->study);
     memory_free(submission->program);
     memory_free(submission->code);
+    memory_free(submission->directory);
     memory_free(submission);
 }
 
@@ -173,6 +175,7 @@ static Status write_file(const SlurmSubmission *submission, const char *work)
     add_string(&writer, "study", submission->study);
     add_string(&writer, "program", submission->program);
     add_string(&writer, "code", submission->code);
+    add_string(&writer, "directory", submission->directory);
     json_key(&writer, "settings");
     write_settings(&submission->settings, &writer);
     json_key(&writer, "classes");
@@ -272,7 +275,8 @@ static Status read_members(const Json *json, const char *path, SlurmSubmission *
         return status_error(STATUS_VERSION, "%s: format %lld, where this program knows %d", path, (long long)format,
                             SUBMISSION_FORMAT);
     const struct { const char *key; char **out; } texts[] = {
-        {"study", &submission->study}, {"program", &submission->program}, {"code", &submission->code}};
+        {"study", &submission->study}, {"program", &submission->program}, {"code", &submission->code},
+        {"directory", &submission->directory}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         TRY(json_get_string(json, texts[i].key, path, &text));
         if ((*texts[i].out = memory_copy_string(text)) == NULL) return no_memory();

@@ -26,6 +26,7 @@ typedef struct SlurmJob {
 
 typedef struct SlurmSubmission {
     char *study, *program, *code;
+    char *directory;      /* where it was submitted: relative paths of the study start from there */
     SlurmSettings settings;
     SlurmClass *classes;
     size_t class_count;

@@ -155,6 +155,16 @@ Status slurm_wave_record_refused(SlurmWave *wave, const char *message)
     return status;
 }
 
+Status slurm_wave_record_cancelled(SlurmWave *wave, size_t task)
+{
+    char line[32], *path = path_join(wave->directory, "cancelled");
+    int length = snprintf(line, sizeof line, "%lld\n", (long long)wave->tasks[task].index);
+    Status status = path == NULL ? no_memory() : file_append(path, line, (size_t)length, true);
+    memory_free(path);
+    if (status == OK) wave->tasks[task].cancelled = true;
+    return status;
+}
+
 Status slurm_wave_close(const SlurmWave *wave)
 {
     Text empty = {0};
@@ -252,6 +262,26 @@ static Status read_sent(const char *directory, SlurmWave *wave)
     return status;
 }
 
+/* Marks the tasks of the file `cancelled`; absent: none. */
+static Status read_cancelled(const char *directory, SlurmWave *wave)
+{
+    char *path = path_join(directory, "cancelled"), *data = NULL;
+    size_t bytes;
+    if (path == NULL) return no_memory();
+    Status status = file_read(path, 0, &data, &bytes);
+    memory_free(path);
+    if (status_code(status) == STATUS_NOT_FOUND) {
+        status_free(status);
+        return OK;
+    }
+    int64_t index;
+    for (char *rest = data, *line; status == OK && (line = strsep(&rest, "\n")) != NULL;)
+        for (size_t i = 0; parse_integer(line, &index) && i < wave->count; i++)
+            if (wave->tasks[i].index == index) wave->tasks[i].cancelled = true;
+    memory_free(data);
+    return status;
+}
+
 Status slurm_wave_read(const char *directory, SlurmWave *wave)
 {
     *wave = (SlurmWave){.directory = memory_copy_string(directory)};
@@ -263,6 +293,7 @@ Status slurm_wave_read(const char *directory, SlurmWave *wave)
     if (status == OK) status = read_intent(json, intent, wave);
     if (status == OK) status = read_tasks(tasks, wave);
     if (status == OK) status = read_sent(directory, wave);
+    if (status == OK) status = read_cancelled(directory, wave);
     if (status == OK) wave->refused = file_exists(refused);
     json_destroy(json);
     memory_free(refused);

@@ -5,6 +5,8 @@
  *   script        the batch script
  *   sent.json     the cluster's job number, or
  *   refused.json  what sbatch said instead; the jobs are free again
+ *   cancelled     indices of tasks that a sync has cancelled, written before it did: a task that is cancelled
+ *                 while it waits leaves no trace in Slurm
  *   ends/INDEX    what a task says when it ends (slurm_task.h)
  *   log/          what the batch shells print; attempts have logs of their own
  *   closed        every task is accounted for: nobody need look here again
@@ -21,6 +23,7 @@
 typedef struct SlurmWaveTask {
     int64_t index;         /* in the array */
     uint32_t first, count; /* keys[first .. first + count) */
+    bool cancelled;        /* by a sync */
 } SlurmWaveTask;
 
 typedef struct SlurmWave {
@@ -47,6 +50,7 @@ Status slurm_wave_name(SlurmWave *wave, const char *work);
 Status slurm_wave_write(const SlurmWave *wave, const char *script, const char *const *argv);
 Status slurm_wave_record_sent(SlurmWave *wave, int64_t job);
 Status slurm_wave_record_refused(SlurmWave *wave, const char *message);
+Status slurm_wave_record_cancelled(SlurmWave *wave, size_t task);
 Status slurm_wave_close(const SlurmWave *wave);
 
 Status slurm_wave_read(const char *directory, SlurmWave *wave);

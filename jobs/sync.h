@@ -29,6 +29,8 @@ typedef struct SyncOptions {
 typedef struct SyncSummary {
     bool used;          /* jobs of this work directory were ever submitted */
     bool skipped;       /* another process does it */
+    bool refused;       /* Slurm said no to what only its user can mend */
+    bool again;         /* jobs were taken out of the queue: one more look deals with them */
     bool changed;       /* something happened since the last sync */
     size_t states[JOB_STATE_COUNT]; /* of the jobs of all submissions */
     size_t sent, waves; /* jobs and arrays sent now */

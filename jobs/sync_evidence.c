@@ -33,6 +33,7 @@ static bool keeps_checkpoints(const Sync *sync, StageId stage)
 /* A wave without an answer: looked up by its token; given up once no queue has shown it for long enough. */
 static Status look_up_wave(Sync *sync, SlurmWave *wave)
 {
+    if (sync->dry != NULL) return OK;
     int64_t job = slurm_queue_find_name(&sync->queue, wave->name);
     if (job == 0 && sync->limits.accounting) TRY(slurm_accounting_find_name(sync->timeout, wave->name, &job));
     if (job != 0) {
@@ -105,7 +106,12 @@ static Status settle(Sync *sync, const Evidence *evidence, SlurmVerdict verdict,
     if (evidence->ours && evidence->record.ended && evidence->record.exit.reached > outcome.reached)
         outcome.reached = evidence->record.exit.reached;
     sync->summary->changed = true;
-    if (verdict != VERDICT_FINISHED)
+    if (verdict == VERDICT_FINISHED) { /* it may be newer than the listing of artifacts */
+        Hash128 hash;
+        uint32_t found;
+        if (hash_from_hex(evidence->key, &hash)) TRY(hash_map_insert(&sync->artifacts, hash, 0, &found));
+    }
+    if (verdict == VERDICT_AGAIN || verdict == VERDICT_FAILED || verdict == VERDICT_CANCELLED)
         LOG_INFO("%s %.10s: %s: %s%s%s", stage_name(evidence->wave->stage), evidence->key, slurm_verdict_name(verdict),
                  cause == CAUSE_NONE ? "" : cause_name(cause), cause == CAUSE_NONE ? "" : ": ", message);
     return slurm_outcomes_add(&sync->outcomes, &outcome);
@@ -205,16 +211,14 @@ static Status gather(Sync *sync, Evidence *evidence)
 static Status place_live(Sync *sync, const Evidence *evidence)
 {
     const SlurmEntry *entry = evidence->entry;
-    char id[48];
-    slurm_task_id(evidence->wave, evidence->task, id, sizeof id);
     if (slurm_state_phase(entry->state) == SLURM_QUEUED) {
-        /* What it waits for has failed or was cancelled: it would wait for ever. Its job is free again, and is
-         * blocked, or sent behind another attempt, by what became of its inputs. */
-        if (strstr(entry->reason, "DependencyNeverSatisfied") != NULL) {
-            text_format(&sync->doomed, "%s\n", id);
-            return settle(sync, evidence, VERDICT_RETURNED, CAUSE_NONE, "what it waited for in the queue has failed there");
-        }
-        if (strstr(entry->reason, "launch") != NULL && strstr(entry->reason, "held") != NULL) {
+        /* What it waits for has failed or was cancelled: it would wait for ever. Once cancelled its job is free again,
+         * and is blocked, or sent behind another attempt, by what became of its inputs. */
+        if (strstr(entry->reason, "DependencyNeverSatisfied") != NULL)
+            TRY(sync_doom(sync, (size_t)(evidence->wave - sync->waves), evidence->task));
+        if (sync->dry == NULL && strstr(entry->reason, "launch") != NULL && strstr(entry->reason, "held") != NULL) {
+            char id[48];
+            slurm_task_id(evidence->wave, evidence->task, id, sizeof id);
             LOG_INFO("Slurm job %s is held after a failed start, and released", id);
             status_free(slurm_release(sync->timeout, id));
         }
@@ -234,10 +238,9 @@ static Status settle_ended(Sync *sync, const Evidence *evidence)
     SlurmState state = ended_state(evidence);
     bool self_made = evidence->ours && evidence->record.summary.said && evidence->record.summary.outcome != STATUS_INTERRUPTED;
     if (state == SLURM_CANCELLED && !self_made) {
-        const SyncJob *job = sync_find(sync, evidence->key);
-        bool asked = job != NULL && (sync_asked(sync, job, CONTROL_CANCEL) || sync_asked(sync, job, CONTROL_PAUSE));
-        return settle(sync, evidence, asked ? VERDICT_RETURNED : VERDICT_CANCELLED, CAUSE_NONE,
-                      asked ? "cancelled as asked" : "cancelled in Slurm (scancel)");
+        bool own = evidence->wave->tasks[evidence->task].cancelled;
+        return settle(sync, evidence, own ? VERDICT_RETURNED : VERDICT_CANCELLED, CAUSE_NONE,
+                      own ? "" : "cancelled in Slurm (scancel)");
     }
     /* A later job of a pack, whose turn never came. */
     if (!evidence->ours && evidence->wave->tasks[evidence->task].count > 1 && evidence->task_ended)
@@ -258,6 +261,7 @@ static Status settle_forgotten(Sync *sync, const Evidence *evidence)
     bool self_made = evidence->ours && (evidence->record.ended || evidence->record.summary.said);
     if (live) place(sync, evidence, STATE_RUNNING);
     else if (self_made && !evidence->record.exit.requeued) return judge(sync, evidence);
+    else if (evidence->wave->tasks[evidence->task].cancelled) return settle(sync, evidence, VERDICT_RETURNED, CAUSE_NONE, "");
     else if (!evidence->ours && evidence->task_ended && !evidence->task_end.requeued)
         return settle(sync, evidence, VERDICT_RETURNED, CAUSE_NONE, "its task ended before its turn");
     else place(sync, evidence, STATE_UNKNOWN);
@@ -332,6 +336,7 @@ static Status look_at_wave(Sync *sync, SlurmWave *wave)
             place(sync, &evidence, STATE_QUEUED);
             open++;
         }
+    if (sync->dry != NULL) return OK;
     TRY(slurm_outcomes_flush(&sync->outcomes)); /* before the wave is closed, which nobody looks at again */
     return open == 0 ? slurm_wave_close(wave) : OK;
 }

@@ -97,7 +97,7 @@ void sync_free(Sync *sync)
     control_free(&sync->requests);
     hash_map_free(&sync->by_key);
     hash_map_free(&sync->artifacts);
-    text_free(&sync->doomed);
+    memory_free(sync->doomed);
     memory_free(sync->jobs);
     status_free(sync->refusal);
 }

@@ -22,6 +22,7 @@ typedef struct SyncJob {
 
 typedef struct Sync {
     const char *work;
+    const Plan *plan;              /* just submitted; NULL: none */
     const SyncOptions *options;
     SyncSummary *summary;
     SlurmSubmission **submissions;
@@ -39,7 +40,10 @@ typedef struct Sync {
     HashMap artifacts;             /* keys that have a directory */
     double now;                    /* seconds since 1970 */
     double timeout;
-    Text doomed;                   /* "JOB_INDEX\n" to be cancelled */
+    struct { size_t wave, task; } *doomed; /* to be cancelled */
+    size_t doomed_count;
+    bool freed;                    /* some were, and their jobs can be dealt with now */
+    bool settled;                  /* the states of all jobs are known */
     FILE *dry;                     /* where a dry run is shown; NULL: the real thing */
     Status refusal;                /* what the user must mend */
 } Sync;
@@ -55,6 +59,7 @@ Status sync_look(Sync *sync);
 /* sync_states.c: states of the jobs that Slurm does not have; cancels what its user does not want. */
 Status sync_settle_states(Sync *sync);
 Status sync_cancel_doomed(Sync *sync);
+Status sync_doom(Sync *sync, size_t wave, size_t task); /* cancels it in sync_cancel_doomed */
 bool sync_asked(const Sync *sync, const SyncJob *job, ControlVerb verb);
 
 /* executor_slurm.c: sends what may be sent. */

@@ -44,15 +44,18 @@ static bool is_blocked(const Sync *sync, const SyncJob *job)
     return false;
 }
 
-/* A task that its user wants no more, or whose input will not come. */
-static void doom(Sync *sync, SyncJob *job)
+Status sync_doom(Sync *sync, size_t wave, size_t task)
 {
-    char id[48];
-    const SlurmWave *wave = &sync->waves[job->wave];
-    if (wave->job == 0) return; /* perhaps queued: looked up again next time */
-    if (wave->tasks[job->task].count > 1) return; /* others of the pack go on */
-    slurm_task_id(wave, job->task, id, sizeof id);
-    text_format(&sync->doomed, "%s\n", id);
+    if (sync->waves[wave].job == 0) return OK; /* perhaps queued: looked up again next time */
+    if ((sync->doomed_count & (sync->doomed_count - 1)) == 0) { /* doubled at every power of two */
+        size_t capacity = sync->doomed_count > 0 ? sync->doomed_count * 2 : 1;
+        void *doomed = memory_resize(sync->doomed, capacity * sizeof *sync->doomed);
+        if (doomed == NULL) return status_no_memory(capacity, "a list of jobs");
+        sync->doomed = doomed;
+    }
+    sync->doomed[sync->doomed_count].wave = wave;
+    sync->doomed[sync->doomed_count++].task = task;
+    return OK;
 }
 
 static Status settle_state(Sync *sync, SyncJob *job)
@@ -61,8 +64,8 @@ static Status settle_state(Sync *sync, SyncJob *job)
     bool cancelled = sync_asked(sync, job, CONTROL_CANCEL), paused = sync_asked(sync, job, CONTROL_PAUSE);
     if (job->wave != NO_TASK) { /* Slurm has it */
         bool unwanted = cancelled || paused || (job->state == STATE_QUEUED && is_blocked(sync, job));
-        if (unwanted && job->state != STATE_UNKNOWN) doom(sync, job);
-        return OK;
+        bool packed = sync->waves[job->wave].tasks[job->task].count > 1; /* others of the pack go on */
+        return unwanted && !packed && job->state != STATE_UNKNOWN ? sync_doom(sync, job->wave, job->task) : OK;
     }
     if (has_artifact(sync, job->job->key)) job->state = STATE_FINISHED;
     else if (cancelled) job->state = STATE_CANCELLED;
@@ -91,22 +94,29 @@ static Status clear_retries(Sync *sync)
 Status sync_settle_states(Sync *sync)
 {
     for (size_t i = 0; i < sync->count; i++) TRY(settle_state(sync, &sync->jobs[i]));
+    if (sync->dry != NULL) return OK;
     TRY(slurm_outcomes_flush(&sync->outcomes));
     return clear_retries(sync);
 }
 
 Status sync_cancel_doomed(Sync *sync)
 {
-    if (sync->doomed.failed) return status_no_memory(sync->doomed.length, "a list of jobs");
-    size_t count = 0, n = 0;
-    for (size_t i = 0; i < sync->doomed.length; i++) count += sync->doomed.data[i] == '\n';
+    size_t count = sync->doomed_count, made = 0;
     if (count == 0) return OK;
+    char(*texts)[48] = memory_alloc(count * sizeof *texts);
     const char **ids = memory_alloc(count * sizeof *ids);
-    if (ids == NULL) return status_no_memory(count, "a list of jobs");
-    for (char *rest = sync->doomed.data, *line; n < count && (line = strsep(&rest, "\n")) != NULL;) ids[n++] = line;
-    Status status = slurm_cancel(sync->timeout, ids, n);
+    Status status = texts == NULL || ids == NULL ? status_no_memory(count, "a list of jobs") : OK;
+    for (; made < count && status == OK; made++) {
+        SlurmWave *wave = &sync->waves[sync->doomed[made].wave];
+        size_t task = sync->doomed[made].task;
+        slurm_task_id(wave, task, texts[made], sizeof texts[made]);
+        ids[made] = texts[made];
+        if (wave->tasks[task].cancelled) continue; /* and has not gone yet */
+        sync->freed = true;
+        status = slurm_wave_record_cancelled(wave, task);
+    }
+    if (status == OK) status = slurm_cancel(sync->timeout, ids, count);
     memory_free(ids);
-    text_free(&sync->doomed);
-    sync->summary->changed = true;
+    memory_free(texts);
     return status;
 }
