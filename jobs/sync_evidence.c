@@ -1,7 +1,9 @@
 /* What became of every task that was sent, by the three sources. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/artifact.h"
@@ -123,6 +125,23 @@ static SlurmState ended_state(const Evidence *evidence)
     return evidence->account != NULL ? evidence->account->state : SLURM_NO_STATE;
 }
 
+/* Whether Slurm wrote into the batch shell's log that it ended it for its memory. Where cgroups don't limit memory
+ * the state says only that it was killed. */
+static bool log_tells_of_memory(const Evidence *evidence)
+{
+    static const char *const WORDS[] = {"oom-kill event", "oom_kill event", "xceeded memory limit", "xceeded job memory limit"};
+    char *path = memory_format("%s/log/%lld_%lld", evidence->wave->directory, (long long)evidence->wave->job,
+                               (long long)evidence->wave->tasks[evidence->task].index), *text = NULL;
+    size_t bytes;
+    bool found = false;
+    Status status = path == NULL ? status_no_memory(0, "a path") : file_read(path, 64 << 20, &text, &bytes);
+    for (size_t i = 0; status == OK && i < sizeof WORDS / sizeof WORDS[0]; i++) found |= strstr(text, WORDS[i]) != NULL;
+    status_free(status);
+    memory_free(text);
+    memory_free(path);
+    return found;
+}
+
 /* Why it ended, from what Slurm and the attempt say. */
 static ExitCause find_cause(const Evidence *evidence)
 {
@@ -140,6 +159,8 @@ static ExitCause find_cause(const Evidence *evidence)
         bool stopped_itself = left->exit_code == status_exit_code(STATUS_INTERRUPTED) && !left->stopped;
         if (end.told == CAUSE_NONE && stopped_itself) end.told = CAUSE_TIME_LIMIT;
     }
+    bool killed = end.signal == SIGKILL || (end.told == CAUSE_NONE && !end.said && !evidence->record.ended);
+    if (killed && end.told == CAUSE_NONE && log_tells_of_memory(evidence)) end.told = CAUSE_OUT_OF_MEMORY;
     return cause_of_end(&end);
 }
 

@@ -1,0 +1,371 @@
+/* What the tests on a real Slurm share: a cluster of four nodes on this machine
+ * (slurm/devcluster) that goes when the program ends, studies of cheap stages
+ * handed to it by this very program, and ways to look on and to interfere.
+ *
+ * The program is its own attempts' program: main() calls cluster_main first. */
+#ifndef TESTS_SLURM_CLUSTER_H
+#define TESTS_SLURM_CLUSTER_H
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+
+#include "framework/log.h"
+#include "jobs/artifact.h"
+#include "jobs/attempt.h"
+#include "jobs/attempt_prepare.h"
+#include "jobs/control.h"
+#include "jobs/runner.h"
+#include "jobs/slurm_task.h"
+#include "jobs/slurm_wave.h"
+#include "jobs/sync.h"
+#include "tests/test.h"
+
+#include "tests/jobs/fake_stages.h"
+
+#define PATIENCE 100.0 /* seconds that anything may take; a loaded machine is slow */
+
+static const Stage *cluster_stage(StageId id);
+static char *cluster_directory;
+static pid_t cluster_owner;
+
+/* Shell ------------------------------------------------------------------------ */
+
+/* The standard output of a shell command that must succeed; freed by the caller. */
+__attribute__((format(printf, 1, 2))) static inline char *shell(const char *format, ...)
+{
+    char command[4096];
+    Text out = {0};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    FILE *pipe = popen(command, "r");
+    CHECK(pipe != NULL);
+    char block[4096];
+    for (size_t got; (got = fread(block, 1, sizeof block, pipe)) > 0;) text_append_bytes(&out, block, got);
+    int how = pclose(pipe);
+    if (how != 0) TEST_FAIL("'%s' ended with %d: %s", command, how, text_string(&out));
+    char *copy = memory_copy_string(text_string(&out));
+    text_free(&out);
+    while (copy[0] != '\0' && copy[strlen(copy) - 1] == '\n') copy[strlen(copy) - 1] = '\0';
+    return copy;
+}
+
+#define SHELL(...) memory_free(shell(__VA_ARGS__))
+
+/* The cluster -------------------------------------------------------------------- */
+
+static inline void cluster_end(void)
+{
+    char command[512];
+    if (getpid() != cluster_owner || cluster_directory == NULL) return;
+    snprintf(command, sizeof command, "slurm/devcluster down --dir %s/cluster", cluster_directory);
+    if (system(command) != 0) fprintf(stderr, "the cluster of %s did not go down\n", cluster_directory);
+    if (getenv("E2E_KEEP") == NULL) status_free(directory_remove(cluster_directory));
+    memory_free(cluster_directory);
+    cluster_directory = NULL;
+}
+
+/* Starts it on the first call; skips the test where there can be none. */
+static inline void cluster_need(const char *settings)
+{
+    static const char *missing;
+    if (cluster_directory == NULL && missing == NULL) {
+        if (getuid() != 0) missing = "a cluster of one's own takes root";
+        else if (system("command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1") != 0)
+            missing = "Slurm is not installed (make deps)";
+    }
+    if (missing != NULL) SKIP(missing);
+    if (cluster_directory != NULL) return;
+    const char *base = getenv("TMPDIR");
+    cluster_directory = memory_format("%s/zeroth-slurm-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
+    CHECK(cluster_directory != NULL && mkdtemp(cluster_directory) != NULL);
+    cluster_owner = getpid();
+    atexit(cluster_end);
+    SHELL("slurm/devcluster up --dir %s/cluster %s 2>&1", cluster_directory, settings);
+    char *conf = memory_format("%s/cluster/slurm.conf", cluster_directory);
+    setenv("SLURM_CONF", conf, 1);
+    memory_free(conf);
+}
+
+/* Studies ---------------------------------------------------------------------------- */
+
+typedef struct Case {
+    char *directory, *work;
+    Study *study;
+    Plan *plan;
+} Case;
+
+static inline void case_read(Case *c)
+{
+    char *path = path_join(c->directory, "study.yaml");
+    PlanOptions options = {.work = c->work, .lookup = cluster_stage, .last = STAGE_COUNT};
+    if (c->plan != NULL) plan_destroy(c->plan);
+    if (c->study != NULL) study_destroy(c->study);
+    c->plan = NULL;
+    c->study = NULL;
+    CHECK_OK(study_read(path, NULL, 0, &c->study));
+    CHECK_OK(plan_create(c->study, &options, &c->plan));
+    memory_free(path);
+}
+
+/* `yaml` without name and the slurm block that all have in common. */
+static inline Case case_make(const char *name, const char *yaml)
+{
+    Case c = {.directory = memory_format("%s/%s", cluster_directory, name)};
+    c.work = path_join(c.directory, "work");
+    CHECK_OK(directory_create(c.directory));
+    char *text = memory_format("name: %s\n%s", name, yaml);
+    fake_write(c.directory, "study.yaml", text);
+    memory_free(text);
+    case_read(&c);
+    return c;
+}
+
+static inline void case_free(Case *c)
+{
+    plan_destroy(c->plan);
+    study_destroy(c->study);
+    memory_free(c->work);
+    memory_free(c->directory);
+    *c = (Case){0};
+}
+
+static inline SyncOptions case_options(void)
+{
+    return (SyncOptions){.lookup = cluster_stage, .code = "test", .submit = true, .wait = true};
+}
+
+static inline SyncSummary case_submit(Case *c)
+{
+    SyncOptions options = case_options();
+    SyncSummary summary;
+    CHECK_OK(sync_submit(c->plan, &options, &summary));
+    return summary;
+}
+
+static inline SyncSummary case_sync(const Case *c)
+{
+    SyncOptions options = case_options();
+    SyncSummary summary;
+    CHECK_OK(sync_run(c->work, &options, &summary));
+    return summary;
+}
+
+static inline double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static inline void pause_shortly(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+}
+
+/* Syncs until nothing is waiting, queued or running. */
+static inline SyncSummary case_settle(const Case *c)
+{
+    for (double end = seconds_now() + PATIENCE;;) {
+        SyncSummary summary = case_sync(c);
+        if (summary.states[STATE_WAITING] + summary.states[STATE_QUEUED] + summary.states[STATE_RUNNING] == 0) return summary;
+        if (seconds_now() > end) {
+            char *queue = shell("squeue --states=all -r -o '%%i %%j %%T %%r %%N'");
+            TEST_FAIL("not settled in %.0f seconds: %zu waiting, %zu queued, %zu running, %zu finished, %zu failed; %s\n%s",
+                      PATIENCE, summary.states[STATE_WAITING], summary.states[STATE_QUEUED], summary.states[STATE_RUNNING],
+                      summary.states[STATE_FINISHED], summary.states[STATE_FAILED], summary.note, queue);
+        }
+        pause_shortly();
+    }
+}
+
+/* Names and contents of all results, in order; freed by memory_free. */
+static inline char *case_results(const char *work)
+{
+    char *artifacts = path_join(work, "artifacts"), **names;
+    size_t count;
+    Text out = {0};
+    CHECK_OK(directory_list(artifacts, &names, &count));
+    for (size_t i = 0; i < count; i++) {
+        char *path = memory_format("%s/%s/result", artifacts, names[i]), *data;
+        size_t bytes;
+        CHECK_OK(file_read(path, 0, &data, &bytes));
+        text_format(&out, "%s %s", names[i], data);
+        memory_free(path);
+        memory_free(data);
+    }
+    names_free(names, count);
+    memory_free(artifacts);
+    char *copy = memory_copy_string(text_string(&out));
+    text_free(&out);
+    return copy;
+}
+
+/* The results are those of an undisturbed local run. */
+static inline void case_check_results(const Case *c)
+{
+    char *work = memory_format("%s/local", c->directory);
+    PlanOptions options = {.work = work, .lookup = cluster_stage, .last = STAGE_COUNT};
+    Plan *plan;
+    Ledger *ledger;
+    Executor *executor;
+    RunnerSummary summary;
+    const char *slow = getenv("FAKE_STEP_MS");
+    char *kept = slow != NULL ? memory_copy_string(slow) : NULL;
+    unsetenv("FAKE_STEP_MS");
+    CHECK_OK(plan_create(c->study, &options, &plan));
+    CHECK_OK(ledger_open_writer(work, &ledger));
+    CHECK_OK(executor_local_create(NULL, &(LocalLimits){.cores = 4, .gpus = -1}, &executor));
+    CHECK_OK(runner_run(plan, ledger, executor, &(RunnerOptions){.code = "test", .quiet = true}, &summary));
+    executor->destroy(executor);
+    ledger_close(ledger);
+    plan_destroy(plan);
+    char *expected = case_results(work), *found = case_results(c->work);
+    CHECK_STRING(found, expected);
+    if (kept != NULL) setenv("FAKE_STEP_MS", kept, 1);
+    memory_free(kept);
+    memory_free(expected);
+    memory_free(found);
+    memory_free(work);
+}
+
+/* Looking on ---------------------------------------------------------------------------- */
+
+/* The first job of that stage in the plan. */
+static inline const char *case_job(const Case *c, StageId stage)
+{
+    for (size_t i = 0; i < c->plan->count; i++)
+        if (c->plan->jobs[i].stage == stage) return c->plan->jobs[i].key;
+    TEST_FAIL("no job of stage %s", stage_name(stage));
+}
+
+static inline int attempts_of(const Case *c, const char *key)
+{
+    int number;
+    CHECK_OK(attempt_last_number(c->work, key, &number));
+    return number;
+}
+
+/* The whole text of a job's events so far. */
+static inline char *events_of(const Case *c, const char *key, int attempt)
+{
+    char *path = memory_format("%s/runs/%s/%04d/events.jsonl", c->work, key, attempt), *data = NULL;
+    size_t bytes;
+    Status status = file_read(path, 0, &data, &bytes);
+    status_free(status);
+    memory_free(path);
+    return data != NULL ? data : memory_copy_string("");
+}
+
+/* Waits until that attempt of the job has written `count` checkpoints. */
+static inline void await_checkpoints(const Case *c, const char *key, int attempt, int count)
+{
+    for (double end = seconds_now() + PATIENCE; seconds_now() < end; pause_shortly()) {
+        char *events = events_of(c, key, attempt);
+        int found = 0;
+        for (const char *at = events; (at = strstr(at, "\"checkpoint\"")) != NULL; at++) found++;
+        memory_free(events);
+        if (found >= count) return;
+    }
+    TEST_FAIL("attempt %d of %s left no %d checkpoints in %.0f seconds", attempt, key, count, PATIENCE);
+}
+
+/* "JOB_INDEX" of the Slurm job that a job was last sent as; freed by memory_free. */
+static inline char *slurm_id_of(const Case *c, const char *key)
+{
+    SlurmWave *waves;
+    size_t count;
+    char *id = NULL;
+    CHECK_OK(slurm_waves_read(c->work, &waves, &count));
+    for (size_t i = 0; i < count; i++)
+        for (size_t t = 0; t < waves[i].count; t++)
+            for (uint32_t k = 0; k < waves[i].tasks[t].count; k++)
+                if (strcmp(waves[i].keys[waves[i].tasks[t].first + k], key) == 0) {
+                    memory_free(id);
+                    id = memory_format("%lld_%lld", (long long)waves[i].job, (long long)waves[i].tasks[t].index);
+                }
+    slurm_waves_free(waves, count);
+    if (id == NULL) TEST_FAIL("job %s is in no open wave", key);
+    return id;
+}
+
+/* The node that an attempt ran on. */
+static inline char *node_of(const Case *c, const char *key, int attempt)
+{
+    return shell("sed 's/.*\"node\":\"\\([^\"]*\\)\".*/\\1/' %s/runs/%s/%04d/slurm.json", c->work, key, attempt);
+}
+
+/* Waits until a shell condition holds. */
+__attribute__((format(printf, 1, 2))) static inline void await_shell(const char *format, ...)
+{
+    char command[2048];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(command, sizeof command, format, arguments);
+    va_end(arguments);
+    for (double end = seconds_now() + PATIENCE; seconds_now() < end; pause_shortly())
+        if (system(command) == 0) return;
+    TEST_FAIL("in %.0f seconds it did not come to '%s'", PATIENCE, command);
+}
+
+/* How many Slurm jobs were ever sent for a job. */
+static inline int times_sent(const Case *c, const char *key)
+{
+    char *count = shell("cat %s/slurm/waves/*/tasks | tr ' ' '\\n' | grep -c %s || true", c->work, key);
+    int value = atoi(count);
+    memory_free(count);
+    return value;
+}
+
+/* Stages ------------------------------------------------------------------------------------ */
+
+/* generator.rate 7: step 2 takes 400 MB, which only a larger job survives. */
+static inline Status hungry_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    const FakeState *state = pointer;
+    enum { BYTES = 400 << 20 };
+    if (config_real(state->context.config, "generator.rate") == 7 && step == 2) {
+        char *block = malloc(BYTES);
+        if (block == NULL) return status_no_memory(BYTES, "a test");
+        for (size_t i = 0; i < BYTES; i += 4096) ((volatile char *)block)[i] = 1;
+        nanosleep(&(struct timespec){.tv_sec = 8}, NULL); /* the cluster measures every two seconds */
+        free(block);
+    }
+    return fake_step(pointer, step, metrics);
+}
+
+static const Stage *cluster_stage(StageId id)
+{
+    static Stage generator;
+    if (id != STAGE_GENERATOR) return fake_stage(id);
+    generator = *fake_stage(id);
+    generator.step = hungry_step;
+    return &generator;
+}
+
+/* What the program is when the cluster or the local executor starts it; -1: a test. */
+static inline int cluster_main(int argc, char **argv)
+{
+    Status status;
+    if (argc == 3 && strcmp(argv[1], "attempt") == 0) status = attempt_run(argv[2], cluster_stage, "test");
+    else if (argc == 4 && strcmp(argv[1], "task") == 0) status = slurm_task_run(argv[2], atoll(argv[3]), cluster_stage, "test");
+    else return -1;
+    StatusCode code = status_code(status);
+    if (status != OK) fprintf(stderr, "%s\n", status_message(status));
+    status_free(status);
+    return status_exit_code(code);
+}
+
+#define CLUSTER_MAIN(...)                                                    \
+    int main(int argc, char **argv)                                          \
+    {                                                                        \
+        static const TestCase cases[] = {__VA_ARGS__};                       \
+        int code = cluster_main(argc, argv);                                 \
+        if (code >= 0) return code;                                          \
+        log_set_level(LOG_LEVEL_WARNING);                                    \
+        return test_main(cases, sizeof cases / sizeof cases[0], argc, argv); \
+    }
+
+#endif

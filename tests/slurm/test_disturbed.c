@@ -1,0 +1,198 @@
+/* Jobs on a real Slurm that are signalled, requeued, preempted, cut off, killed
+ * with their node or left without a controller: the results are those of an
+ * undisturbed local run, bit for bit. */
+#include "tests/slurm/cluster.h"
+
+/* One long job among short ones; it checkpoints after every step. */
+#define STEADY(more)                                                                                        \
+    "config:\n  train.steps: 60\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"                        \
+    "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS, ASAN_OPTIONS], lost: 2s" more "}\n"
+
+static void need(void)
+{
+    cluster_need("--set MinJobAge=60");
+    setenv("FAKE_STEP_MS", "100", 1);
+}
+
+/* Submits, and waits until the long job is at work. */
+static Case begin(const char *name, const char *yaml, const char **key)
+{
+    Case c = case_make(name, yaml);
+    case_submit(&c);
+    *key = case_job(&c, STAGE_BACKBONE);
+    await_checkpoints(&c, *key, 1, 2);
+    return c;
+}
+
+static void finish(Case *c)
+{
+    SyncSummary end = case_settle(c);
+    CHECK_INT(end.states[STATE_FINISHED], c->plan->count);
+    case_check_results(c);
+    case_free(c);
+}
+
+/* The second attempt went on from a checkpoint of the first. */
+static void check_went_on(const Case *c, const char *key)
+{
+    char *events = events_of(c, key, 2);
+    const char *at = strstr(events, "\"begin\"");
+    CHECK(at != NULL && strstr(at, "\"step\":0,") == NULL);
+    memory_free(events);
+}
+
+static void test_signal_checkpoints_and_requeues(void)
+{
+    const char *key;
+    need();
+    Case c = begin("signal", STEADY(""), &key);
+    char *id = slurm_id_of(&c, key);
+    SHELL("scancel --signal=USR1 --batch %s", id);
+    await_checkpoints(&c, key, 2, 1);
+    check_went_on(&c, key);
+    CHECK_INT(times_sent(&c, key), 1); /* the same Slurm job, requeued */
+    memory_free(id);
+    finish(&c);
+}
+
+static void test_signal_where_requeue_is_forbidden(void)
+{
+    const char *key;
+    need();
+    Case c = begin("norequeue", STEADY(", requeue: false"), &key);
+    char *id = slurm_id_of(&c, key);
+    SHELL("scancel --signal=USR1 --batch %s", id);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    CHECK_INT(times_sent(&c, key), 2);
+    check_went_on(&c, key);
+    memory_free(id);
+    finish(&c);
+}
+
+static void test_requeued_by_an_administrator(void)
+{
+    const char *key;
+    need();
+    Case c = begin("requeued", STEADY(""), &key);
+    char *id = slurm_id_of(&c, key);
+    SHELL("scontrol requeue %s", id);
+    await_checkpoints(&c, key, 2, 1);
+    check_went_on(&c, key);
+    CHECK_INT(times_sent(&c, key), 1);
+    memory_free(id);
+    finish(&c);
+}
+
+/* A job of the partition `urgent` takes every node. */
+static void preempt(const Case *c, const char *key)
+{
+    char *id = shell("sbatch --parsable --partition=urgent --nodes=4 --exclusive --output=/dev/null --wrap 'sleep 2'");
+    await_shell("scontrol show job %s | grep -q JobState=COMPLETED", id);
+    (void)c;
+    (void)key;
+    memory_free(id);
+}
+
+static void test_preempted_and_requeued(void)
+{
+    const char *key;
+    need();
+    Case c = begin("preempted", STEADY(", partition: main"), &key);
+    preempt(&c, key);
+    await_checkpoints(&c, key, 2, 1);
+    check_went_on(&c, key);
+    CHECK_INT(times_sent(&c, key), 1);
+    finish(&c);
+}
+
+static void test_preempted_and_cancelled(void)
+{
+    const char *key;
+    need();
+    Case c = begin("cancelled", STEADY(", partition: cheap"), &key);
+    preempt(&c, key);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    CHECK_INT(times_sent(&c, key), 2);
+    check_went_on(&c, key);
+    finish(&c);
+}
+
+static void test_node_dies(void)
+{
+    const char *key;
+    need();
+    Case c = begin("node", STEADY(""), &key);
+    char *node = node_of(&c, key, 1);
+    /* The daemon, and the job's own processes with it, as when the machine loses power. */
+    SHELL("slurm/devcluster kill %s --dir %s/cluster", node, cluster_directory);
+    SHELL("for pid in $(pgrep -f '[a]ttempt %s/runs/%s/0001'); do kill -KILL $pid; done", c.work, key);
+    SHELL("for pid in $(pgrep -f '[t]ask .*%s/slurm/waves'); do kill -KILL $pid; done", c.work);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    check_went_on(&c, key);
+    SHELL("slurm/devcluster start %s --dir %s/cluster", node, cluster_directory);
+    await_shell("sinfo -h -N -n %s -o %%t | grep -Eq 'idle|mix'", node);
+    memory_free(node);
+    finish(&c);
+}
+
+static void test_controller_restarts(void)
+{
+    const char *key;
+    need();
+    Case c = begin("controller", STEADY(", timeout: 2s"), &key);
+    SHELL("slurm/devcluster kill slurmctld --dir %s/cluster", cluster_directory);
+    /* Nobody can be asked: an error, and nothing is concluded from it. */
+    SyncOptions options = case_options();
+    SyncSummary summary;
+    CHECK_FAILS(sync_run(c.work, &options, &summary), STATUS_CHILD, "squeue");
+    await_checkpoints(&c, key, 1, 10);
+    SHELL("slurm/devcluster start slurmctld --dir %s/cluster", cluster_directory);
+    await_shell("squeue >/dev/null 2>&1");
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    CHECK_INT(times_sent(&c, key), 1);
+    CHECK_INT(attempts_of(&c, key), 1);
+    finish(&c);
+}
+
+static void test_node_is_drained(void)
+{
+    const char *key;
+    need();
+    Case c = begin("drained", STEADY(""), &key);
+    char *node = node_of(&c, key, 1);
+    SHELL("scontrol update nodename=%s state=drain reason=test", node);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    CHECK_INT(attempts_of(&c, key), 1); /* what runs there goes on */
+    char *later = node_of(&c, case_job(&c, STAGE_EVALUATE), 1);
+    CHECK(strcmp(later, node) != 0);
+    SHELL("scontrol update nodename=%s state=resume", node);
+    memory_free(later);
+    memory_free(node);
+    finish(&c);
+}
+
+static void test_out_of_memory_gets_more(void)
+{
+    need();
+    unsetenv("FAKE_STEP_MS");
+    Case c = case_make("memory", "config:\n  train.steps: 3\n  generator.steps: 4\n  generator.rate: 7\n"
+                                 "  run.checkpoint_seconds: 0\n  run.generator.memory: 300M\n"
+                                 "  slurm: {export: [LSAN_OPTIONS, ASAN_OPTIONS]}\n");
+    case_submit(&c);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    CHECK_INT(times_sent(&c, case_job(&c, STAGE_GENERATOR)), 2);
+    SHELL("grep -q '\"cause\":\"out-of-memory\"' %s/slurm/outcomes.jsonl", c.work);
+    SHELL("grep -q -- --mem=600M %s/slurm/waves/*/script", c.work);
+    case_free(&c);
+}
+
+CLUSTER_MAIN(TEST(test_signal_checkpoints_and_requeues), TEST(test_signal_where_requeue_is_forbidden),
+             TEST(test_requeued_by_an_administrator), TEST(test_preempted_and_requeued), TEST(test_preempted_and_cancelled),
+             TEST(test_node_is_drained), TEST(test_controller_restarts), TEST(test_node_dies),
+             TEST(test_out_of_memory_gets_more))
