@@ -1,6 +1,7 @@
 # make            builds build/release/zeroth
 # make test       installs what is missing, builds, runs every test
 # make demo       installs what is missing, builds, runs the demo study
+# make soak       200 kills at random moments of a study; SOAK_SEED=N other moments, SOAK_KILLS=N more or fewer
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
 # BUILD=asan      the same under AddressSanitizer and UBSan
@@ -43,7 +44,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan demo bench parity clean
+.PHONY: all lib tests benches deps test test-asan soak demo bench parity clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -81,7 +82,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
-BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy
+BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
 	@missing=; for package in $(1); do \
@@ -100,6 +101,11 @@ test: deps
 	@tests/run.sh $(OUT)
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan test
+
+soak: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all $(OUT)/tests/commands/test_soak
+	@SOAK_KILLS=$${SOAK_KILLS:-200} SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} tests/run.sh $(OUT) commands/test_soak
+	@grep '^  soak:' $(OUT)/tests/commands/test_soak.log
 
 demo: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) all

@@ -45,7 +45,10 @@ static const Command COMMANDS[] = {
      CONTROL_HELP "At once where a run is on, else when the study is next run.\n"},
     {"plan", command_plan, "STUDY.yaml [KEY=VALUE ...]", "show the jobs a study needs, and run nothing",
      "  --jobs            one line per job\n"
-     "  --trials          one line per trial\n"},
+     "  --trials          one line per trial\n"
+     "  --halving         one line per group of a study with halving\n"
+     "  --why [JOB]       what changed since the nearest finished job of its stage; JOB is the start of a key,\n"
+     "                    without it one line for every job that is to do\n"},
     {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
      "  --failed          failed jobs only\n"
      "  -a, --all         every job\n"},

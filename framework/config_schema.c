@@ -11,17 +11,20 @@
 #define RUNNER 0u
 #define BIG 1e15
 
-#define BOOL(name, fallback, stages, help) {name, CONFIG_BOOL, fallback, 0, 1, NULL, stages, help}
-#define INTEGER(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER, fallback, low, high, NULL, stages, help}
-#define REAL(name, fallback, low, high, stages, help) {name, CONFIG_REAL, fallback, low, high, NULL, stages, help}
-#define STRING(name, fallback, stages, help) {name, CONFIG_STRING, fallback, 0, 0, NULL, stages, help}
-#define DURATION(name, fallback, stages, help) {name, CONFIG_DURATION, fallback, 0, BIG, NULL, stages, help}
-#define BYTES(name, fallback, stages, help) {name, CONFIG_BYTES, fallback, 0, BIG, NULL, stages, help}
-#define PATH(name, stages, help) {name, CONFIG_PATH, "", 0, 0, NULL, stages, help}
-#define CHOICE(name, fallback, choices, stages, help) {name, CONFIG_CHOICE, fallback, 0, 0, choices, stages, help}
-#define INTEGERS(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER_LIST, fallback, low, high, NULL, stages, help}
-#define REALS(name, fallback, low, high, stages, help) {name, CONFIG_REAL_LIST, fallback, low, high, NULL, stages, help}
-#define STRINGS(name, fallback, stages, help) {name, CONFIG_STRING_LIST, fallback, 0, 0, NULL, stages, help}
+#define KEY(name, type, fallback, low, high, choices, stages, help) \
+    {name, type, fallback, low, high, choices, stages, help, sizeof(name) - 1}
+#define BOOL(name, fallback, stages, help) KEY(name, CONFIG_BOOL, fallback, 0, 1, NULL, stages, help)
+#define INTEGER(name, fallback, low, high, stages, help) KEY(name, CONFIG_INTEGER, fallback, low, high, NULL, stages, help)
+#define REAL(name, fallback, low, high, stages, help) KEY(name, CONFIG_REAL, fallback, low, high, NULL, stages, help)
+#define STRING(name, fallback, stages, help) KEY(name, CONFIG_STRING, fallback, 0, 0, NULL, stages, help)
+#define DURATION(name, fallback, stages, help) KEY(name, CONFIG_DURATION, fallback, 0, BIG, NULL, stages, help)
+#define BYTES(name, fallback, stages, help) KEY(name, CONFIG_BYTES, fallback, 0, BIG, NULL, stages, help)
+#define PATH(name, stages, help) KEY(name, CONFIG_PATH, "", 0, 0, NULL, stages, help)
+#define CHOICE(name, fallback, choices, stages, help) KEY(name, CONFIG_CHOICE, fallback, 0, 0, choices, stages, help)
+#define INTEGERS(name, fallback, low, high, stages, help) \
+    KEY(name, CONFIG_INTEGER_LIST, fallback, low, high, NULL, stages, help)
+#define REALS(name, fallback, low, high, stages, help) KEY(name, CONFIG_REAL_LIST, fallback, low, high, NULL, stages, help)
+#define STRINGS(name, fallback, stages, help) KEY(name, CONFIG_STRING_LIST, fallback, 0, 0, NULL, stages, help)
 
 /* Of one stage; 0: as run.threads, run.ranks and so on say for all. */
 #define RESOURCES(stage)                                                                                        \

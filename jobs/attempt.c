@@ -377,7 +377,7 @@ static Status commit(Attempt *attempt)
     if (!attempt->leads) return OK;
     const AttemptSpec *spec = attempt->spec;
     ArtifactInfo info = {.key = spec->key, .stage = spec->stage, .version = spec->version, .config = spec->config,
-                         .attempt = spec->name, .code = attempt->code};
+                         .attempt = spec->name, .code = attempt->code, .fingerprint = spec->fingerprint};
     for (int stage = 0; stage < STAGE_COUNT; stage++) info.inputs[stage] = spec->inputs[stage];
     return artifact_commit(attempt->output, spec->work, &info);
 }

@@ -127,7 +127,12 @@ static Status run_loop(Runner *runner)
     for (;;) {
         watch_for_stop(runner, &seen);
         if (!runner->stopping) TRY(start_ready(runner));
-        if (is_over(runner)) return OK;
+        if (is_over(runner)) {
+            /* A request that came since the last look is not left behind. */
+            if (!runner->stopping) TRY(runner_look_at_control(runner));
+            if (is_over(runner)) return OK;
+            continue;
+        }
         if (runner->running_count > 0) runner->told_of_pause = false;
         ExecutorEnd ends[ENDS];
         int count = 0;

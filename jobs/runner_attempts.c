@@ -28,7 +28,7 @@ static void write_note(const Runner *runner, uint32_t job, char *out, size_t siz
         snprintf(out + used, size - (size_t)used, " and %u more", planned->trials - 1);
 }
 
-static Status add_running(Runner *runner, uint32_t job, int number, RunningAttempt **out)
+Status runner_add_running(Runner *runner, uint32_t job, int number, RunningAttempt **out)
 {
     if (runner->running_count == runner->running_capacity) {
         size_t capacity = runner->running_capacity > 0 ? runner->running_capacity * 2 : 16;
@@ -60,7 +60,7 @@ static Status launch(Runner *runner, uint32_t job, const char *directory, int nu
     memory_free(spec);
     TRY(status);
     RunningAttempt *attempt;
-    TRY(add_running(runner, job, number, &attempt));
+    TRY(runner_add_running(runner, job, number, &attempt));
     attempt->id = id;
     attempt->record.pid = id;
     runner_note(runner, ledger_put_attempt(runner->ledger, &attempt->record));
@@ -103,7 +103,7 @@ Status runner_adopt(Runner *runner, uint32_t job)
     int last;
     TRY(attempt_last_number(runner->plan->work, planned->key, &last));
     RunningAttempt *attempt;
-    TRY(add_running(runner, job, find_live_number(runner, planned->key, last), &attempt));
+    TRY(runner_add_running(runner, job, find_live_number(runner, planned->key, last), &attempt));
     attempt->adopted = true;
     /* Its process is known from its events: a stop that comes before the first look must find it. */
     runner_note(runner, ledger_fold(runner->ledger, &attempt->record, NULL));

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "framework/files.h"
 #include "framework/memory.h"
@@ -12,6 +13,7 @@
 #include "jobs/runner_private.h"
 
 #define TAIL_LINES 10
+#define RANKS_GRACE 5.0 /* seconds in which ranks end by themselves after their mpirun */
 
 /* Failing --------------------------------------------------------------------------- */
 
@@ -115,9 +117,9 @@ static size_t leave_out(Runner *runner, StageId stage, const char *group, size_t
     return count;
 }
 
-/* After a failure that comes of study, data or program: two alike speak for the
- * rest of a stage of which no job has worked yet, or of a group of trials that
- * differ only by seed. */
+/* After a failure that comes of study, data or program. Two alike of two groups
+ * of trials speak for the rest of a stage of which no job has worked yet; two
+ * of one group, whose trials differ only by seed, for the rest of the group. */
 static Status judge_others(Runner *runner, uint32_t job, const char *message)
 {
     Failure *own = NULL;
@@ -132,13 +134,13 @@ static Status judge_others(Runner *runner, uint32_t job, const char *message)
         alike++;
         of_group += strcmp(group_of(runner, other->job), group) == 0;
     }
-    if (alike >= 2 && !runner->proved[stage])
+    if (alike > of_group && !runner->proved[stage])
         left = leave_out(runner, stage, NULL, alike, message);
     else if (of_group >= 2 && !group_works(runner, stage, group))
         left = leave_out(runner, stage, group, of_group, message);
     if (left > 0)
         display_line(runner->display, "        left out: %zu more jobs of this stage, since %zu failed alike "
-                     "(--keep-going tries all)", left, of_group >= 2 ? of_group : alike);
+                     "(--keep-going tries all)", left, alike > of_group ? alike : of_group);
     return OK;
 }
 
@@ -332,6 +334,10 @@ static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, cons
         if (live) return runner_adopt(runner, attempt->job); /* another process is at this very job */
     }
     bool again = may_try_again(runner, attempt, rule);
+    if (cause == CAUSE_LOCKED) { /* it was, and is no more */
+        runner_set_state(runner, attempt->job, STATE_WAITING, NULL, NULL);
+        return runner_make_ready(runner, attempt->job);
+    }
     bool asked = attempt->cancelled || ((runner->stopping || attempt->paused) && rule->again);
     if (asked) return end_by_request(runner, attempt);
     if (attempt->told_by_user && rule->again) { /* and resumed since */
@@ -343,9 +349,38 @@ static Status end_without_artifact(Runner *runner, RunningAttempt *attempt, cons
     return again ? try_again(runner, attempt, cause, what) : fail_job(runner, attempt->job, attempt, cause, what);
 }
 
-Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end)
+/* mpirun has ended, and rank 0 has not: it holds the job's lock yet. Open MPI's
+ * ranks end when they miss mpirun; until then nobody else may begin, and if
+ * they do not, they are made to. */
+static Status outlives_its_launcher(Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end, bool *outlives)
+{
+    char host[sizeof attempt->record.host] = "";
+    *outlives = false;
+    gethostname(host, sizeof host - 1);
+    if (end == NULL || runner->plan->jobs[attempt->job].resources.ranks == 1 || attempt->record.state != STATE_RUNNING ||
+        attempt->record.started <= 0 || strcmp(attempt->record.host, host) != 0)
+        return OK;
+    return attempt_is_live(runner->plan->work, attempt->record.key, outlives, NULL);
+}
+
+static Status wait_for_ranks(Runner *runner, const RunningAttempt *attempt, const ExecutorEnd *end)
+{
+    RunningAttempt *kept;
+    TRY(runner_add_running(runner, attempt->job, attempt->record.number, &kept));
+    *kept = *attempt;
+    kept->adopted = kept->ended = true;
+    kept->end = *end;
+    kept->reserved_pid = attempt->record.pid;
+    kept->kill_at = runner_now() + RANKS_GRACE;
+    ExecutorTask task = runner_task(runner, attempt->job);
+    runner->executor->reserve(runner->executor, &task, kept->reserved_pid);
+    return OK;
+}
+
+Status runner_end(Runner *runner, size_t index, const ExecutorEnd *executor_end)
 {
     RunningAttempt attempt = runner->running[index];
+    const ExecutorEnd *end = attempt.ended ? &attempt.end : executor_end;
     const PlanJob *planned = &runner->plan->jobs[attempt.job];
     runner->running[index] = runner->running[--runner->running_count];
     runner->running_of_stage[planned->stage]--;
@@ -367,5 +402,7 @@ Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end)
         return finish_job(runner, &attempt);
     }
     status_free(found);
-    return end_without_artifact(runner, &attempt, end);
+    bool outlives = false;
+    if (!attempt.ended) TRY(outlives_its_launcher(runner, &attempt, end, &outlives));
+    return outlives ? wait_for_ranks(runner, &attempt, end) : end_without_artifact(runner, &attempt, end);
 }

@@ -5,7 +5,8 @@
 #include "jobs/attempt.h"
 #include "jobs/runner_private.h"
 
-#define LOOK_SECONDS 0.5 /* between two looks */
+#define LOOK_SECONDS 0.5   /* between two looks */
+#define LEAVE_SECONDS 60.0 /* from an attempt's last word to its exit */
 
 /* An attempt that was told to stop has so long for its checkpoint before it is killed: a tenth of its limit. */
 static double grace(double limit)
@@ -36,7 +37,8 @@ static void watch_over(Runner *runner, RunningAttempt *attempt)
     double since = now - attempt->began;
     double idle = record->active > 0 && wall - record->active < since ? wall - record->active : since;
     double age = attempt->adopted && record->started > 0 ? wall - record->started : since;
-    if (record->state != STATE_RUNNING) return; /* it has said its last word */
+    bool ended = record->state != STATE_RUNNING; /* it has said its last word, and may yet hang in a library's exit */
+    if (ended && attempt->kill_at <= 0) attempt->kill_at = now + LEAVE_SECONDS;
     if (attempt->kill_at > 0) {
         if (now < attempt->kill_at) return;
         attempt->kill_at = now + grace(0);

@@ -38,6 +38,8 @@ typedef struct RunningAttempt {
     double kill_at;         /* by runner_now: when it is killed if it still runs; 0: never */
     ExitCause told;         /* why the runner ended it; CAUSE_NONE: it did not */
     bool paused, cancelled; /* asked to stop for that */
+    bool ended;             /* its mpirun has, as `end` says, and its ranks have not yet */
+    ExecutorEnd end;
     bool told_by_user;      /* ever asked so: its end counts for nothing */
     char note[96];          /* which trials it is for, for people */
     LedgerAttempt record;
@@ -112,6 +114,8 @@ ExecutorTask runner_task(const Runner *runner, uint32_t job);
 
 /* runner_attempts.c */
 Status runner_start(Runner *runner, uint32_t job);
+/* A place among the running ones; the job's state follows. */
+Status runner_add_running(Runner *runner, uint32_t job, int number, RunningAttempt **attempt);
 /* Puts a job on which another process is at work among the running ones. */
 Status runner_adopt(Runner *runner, uint32_t job);
 void runner_stop_attempt(Runner *runner, const RunningAttempt *attempt, bool hard);

@@ -35,7 +35,8 @@ typedef struct Stage {
     const char *unit;         /* of progress: "steps", "images" */
     bool parallel;            /* may run under several ranks */
     /* Hashes what the stage reads from outside the work directory (files named by CONFIG_PATH keys) into a job's
-     * key. NULL: nothing. Fast: called in every plan. */
+     * key. NULL: nothing. Fast: called in every plan. What each key leads to is a part of the hash by its name
+     * (hasher_begin_part), so that a changed file is told by its key. */
     Status (*fingerprint)(const Config *config, Hasher *hasher);
     /* Opens inputs, allocates, builds. `*total` is the number of steps. Collective. */
     Status (*start)(const StageContext *context, void **state, int64_t *total);
@@ -51,6 +52,11 @@ typedef struct Stage {
     /* Writes the artifact into context->output after the last step. Collective. */
     Status (*finish)(void *state);
     void (*destroy)(void *state);
+    /* Whether the values fit together, as far as that can be told before anything runs; the message names the key.
+     * Called by plan_create once for each job of the stage that is to do. NULL: nothing to check. */
+    Status (*check)(const Config *config);
+    /* The key that is the number of steps, by which times are estimated; NULL: none is. */
+    const char *steps_key;
 } Stage;
 
 /* Registered stages, by id. */

@@ -385,17 +385,27 @@ static Status fingerprint_directory(const char *path, Hasher *hasher)
     return status;
 }
 
-Status import_fingerprint(const ImportOptions *options, Hasher *hasher)
+static Status fingerprint_json(const char *path, Hasher *hasher)
+{
+    Hash128 hash;
+    int64_t bytes;
+    TRY(hash_file(path, &hash, &bytes));
+    hasher_add(hasher, &hash, sizeof hash);
+    hasher_add_integer(hasher, bytes);
+    return OK;
+}
+
+Status import_fingerprint(const ImportOptions *options, const char *const parts[6], Hasher *hasher)
 {
     const CocoSource *sources[] = {&options->train, &options->val};
-    for (int s = 0; s < SPLIT_COUNT; s++) {
-        Hash128 hash;
-        int64_t bytes;
-        TRY(hash_file(sources[s]->json, &hash, &bytes));
-        hasher_add(hasher, &hash, sizeof hash);
-        hasher_add_integer(hasher, bytes);
-        TRY(fingerprint_directory(sources[s]->images, hasher));
-        TRY(fingerprint_directory(sources[s]->panoptic, hasher));
+    for (int part = 0; part < 3 * SPLIT_COUNT; part++) {
+        const CocoSource *source = sources[part / 3];
+        if (parts != NULL) TRY(hasher_begin_part(hasher, parts[part]));
+        switch (part % 3) {
+        case 0: TRY(fingerprint_json(source->json, hasher)); break;
+        case 1: TRY(fingerprint_directory(source->images, hasher)); break;
+        default: TRY(fingerprint_directory(source->panoptic, hasher)); break;
+        }
     }
     return OK;
 }

@@ -7,6 +7,7 @@
 #include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
+#include "jobs/resources.h"
 #include "jobs/stage.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "jobs/stages/weights.h"
@@ -67,6 +68,7 @@ static Status backbone_fingerprint(const Config *config, Hasher *hasher)
     if (weights[0] == '\0') return OK;
     Hash128 hash;
     TRY(status_wrap(hash_file(weights, &hash, NULL), "segmenter.weights"));
+    TRY(hasher_begin_part(hasher, "segmenter.weights"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
 }
@@ -109,14 +111,45 @@ static Status create_images(BackboneState *state)
     return OK;
 }
 
+static Status check_training(const Config *config)
+{
+    static const char *const PAIRS[] = {"train.crop", "train.scale", "train.milestones"};
+    for (size_t i = 0; i < sizeof PAIRS / sizeof PAIRS[0]; i++)
+        if (config_list_count(config, PAIRS[i]) != 2)
+            return status_error(STATUS_INVALID, "%s takes two numbers", PAIRS[i]);
+    int64_t height = config_list_integer(config, "train.crop", 0), width = config_list_integer(config, "train.crop", 1);
+    if (height % 32 != 0 || width % 32 != 0)
+        return status_error(STATUS_INVALID, "train.crop: %lld x %lld: both sides must be multiples of 32",
+                            (long long)height, (long long)width);
+    if (config_list_real(config, "train.scale", 0) > config_list_real(config, "train.scale", 1))
+        return status_error(STATUS_INVALID, "train.scale: the first number must not exceed the second");
+    return OK;
+}
+
+static Status backbone_check(const Config *config)
+{
+    int64_t dim = config_integer(config, "segmenter.dim"), heads = config_integer(config, "segmenter.heads");
+    int64_t blocks = config_list_count(config, "segmenter.blocks"), batch = config_integer(config, "train.batch");
+    int ranks = resources_of(config, STAGE_BACKBONE, STAGE_DEF_BACKBONE.parallel).ranks;
+    TRY(check_training(config));
+    if (dim % heads != 0 || dim % 4 != 0)
+        return status_error(STATUS_INVALID, "segmenter.dim: %lld must be a multiple of 4 and of segmenter.heads (%lld)",
+                            (long long)dim, (long long)heads);
+    if (blocks < 1 || blocks > 4)
+        return status_error(STATUS_INVALID, "segmenter.blocks takes one to four numbers, one for each stage of the "
+                            "ResNet; the last serves for those that are left out");
+    if (batch % ranks != 0)
+        return status_error(STATUS_INVALID, "train.batch: %lld images do not part evenly among %d ranks: change it, or "
+                            "run.backbone.ranks", (long long)batch, ranks);
+    return OK;
+}
+
 static Status read_training_config(const Config *config, BackboneState *state)
 {
+    TRY(check_training(config));
     state->batch = (int)config_integer(config, "train.batch");
     state->clip = config_real(config, "train.clip");
     state->patience = config_integer(config, "train.patience");
-    if (config_list_count(config, "train.crop") != 2 || config_list_count(config, "train.scale") != 2 ||
-        config_list_count(config, "train.milestones") != 2)
-        return status_error(STATUS_INVALID, "train.crop, train.scale and train.milestones take two numbers each");
     state->augment = (AugmentConfig){
         .height = (int)config_list_integer(config, "train.crop", 0),
         .width = (int)config_list_integer(config, "train.crop", 1),
@@ -125,11 +158,6 @@ static Status read_training_config(const Config *config, BackboneState *state)
         .flip = config_bool(config, "train.flip"),
         .colour = config_real(config, "train.colour"),
     };
-    if (state->augment.height % 32 != 0 || state->augment.width % 32 != 0)
-        return status_error(STATUS_INVALID, "train.crop: %d x %d: both sides must be multiples of 32",
-                            state->augment.height, state->augment.width);
-    if (state->augment.scale_low > state->augment.scale_high)
-        return status_error(STATUS_INVALID, "train.scale: the first number must not exceed the second");
     state->schedule = (Schedule){
         .kind = (ScheduleKind)config_choice(config, "train.schedule"),
         .rate = config_real(config, "train.rate"),
@@ -354,4 +382,6 @@ const Stage STAGE_DEF_BACKBONE = {
     .load = backbone_load,
     .finish = backbone_finish,
     .destroy = backbone_destroy,
+    .check = backbone_check,
+    .steps_key = "train.steps",
 };

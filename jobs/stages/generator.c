@@ -360,6 +360,16 @@ static Status generator_stage_finish(void *pointer)
     return status;
 }
 
+/* An embedding has the size of the segmenter's queries. */
+static Status generator_stage_check(const Config *config)
+{
+    int64_t dim = config_integer(config, "segmenter.dim"), heads = config_integer(config, "generator.heads");
+    if (strcmp(config_string(config, "generator.kind"), "primitive") == 0 && dim % heads != 0)
+        return status_error(STATUS_INVALID, "generator.heads: %lld heads do not divide segmenter.dim (%lld)",
+                            (long long)heads, (long long)dim);
+    return OK;
+}
+
 const Stage STAGE_DEF_GENERATOR = {
     .id = STAGE_GENERATOR,
     .version = 1,
@@ -371,4 +381,6 @@ const Stage STAGE_DEF_GENERATOR = {
     .load = generator_stage_load,
     .finish = generator_stage_finish,
     .destroy = generator_stage_destroy,
+    .check = generator_stage_check,
+    .steps_key = "generator.steps",
 };
