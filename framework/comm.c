@@ -2,9 +2,11 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "framework/log.h"
@@ -35,8 +37,19 @@ static bool is_launched(void)
     return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL;
 }
 
+/* Ranks outlive a launcher that is killed, and would wait for each other for ever, with the job's lock held. */
+static Status die_with_launcher(pid_t launcher)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return status_error(STATUS_LIBRARY, "cannot watch over the launcher");
+    if (getppid() != launcher) return status_error(STATUS_INTERRUPTED, "the launcher of this rank is gone");
+    return OK;
+}
+
 static Status join_world(Comm *comm)
 {
+    TRY(die_with_launcher(getppid()));
+    /* A waiting rank lets others have its core, which they often share: Open MPI spins otherwise. */
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
     int initialised = 0, finalised = 0, provided = MPI_THREAD_SINGLE;
     MPI_Initialized(&initialised);
     MPI_Finalized(&finalised);
@@ -125,6 +138,14 @@ Status comm_sum_integers(Comm *comm, int64_t *values, int64_t count)
     return OK;
 }
 
+Status comm_gather(Comm *comm, void *data, size_t bytes)
+{
+    if (comm_size(comm) == 1) return OK;
+    if (bytes > PIECE) return status_error(STATUS_INTERNAL, "%zu bytes of a rank cannot be gathered", bytes);
+    return mpi_status(MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, (int)bytes, MPI_BYTE, comm->handle),
+                      "gather from all ranks");
+}
+
 Status comm_agree(Comm *comm, Status own)
 {
     if (comm_size(comm) == 1) return own;
@@ -173,6 +194,59 @@ Status comm_receive(Comm *comm, void *data, size_t bytes, int from, int tag)
         done += (size_t)piece;
     } while (done < bytes);
     return OK;
+}
+
+/* MPI's requests are pointers or integers, by implementation. */
+_Static_assert(sizeof(MPI_Request) <= sizeof(intptr_t), "a request fits in its box");
+
+static Status begin(MPI_Request handle, int result, const char *action, int64_t bytes, CommRequest *request)
+{
+    TRY(mpi_status(result, action));
+    *request = (CommRequest){.bytes = bytes, .active = true};
+    memcpy(&request->handle, &handle, sizeof handle);
+    return OK;
+}
+
+static Status check_piece(size_t bytes)
+{
+    return bytes <= PIECE ? OK : status_error(STATUS_INTERNAL, "a message of %zu bytes is too long", bytes);
+}
+
+Status comm_send_begin(Comm *comm, const void *data, size_t bytes, int to, int tag, CommRequest *request)
+{
+    MPI_Request handle = MPI_REQUEST_NULL;
+    TRY(check_peer(comm, to, tag));
+    TRY(check_piece(bytes));
+    int result = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, comm->handle, &handle);
+    return begin(handle, result, "send", -1, request);
+}
+
+Status comm_receive_begin(Comm *comm, void *data, size_t bytes, int from, int tag, CommRequest *request)
+{
+    MPI_Request handle = MPI_REQUEST_NULL;
+    TRY(check_peer(comm, from, tag));
+    TRY(check_piece(bytes));
+    int result = MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, comm->handle, &handle);
+    return begin(handle, result, "receive", (int64_t)bytes, request);
+}
+
+Status comm_test(CommRequest *request, bool *done)
+{
+    *done = !request->active;
+    if (*done) return OK;
+    MPI_Request handle;
+    MPI_Status about;
+    int finished = 0, got = 0;
+    memcpy(&handle, &request->handle, sizeof handle);
+    TRY(mpi_status(MPI_Test(&handle, &finished, &about), request->bytes < 0 ? "send" : "receive"));
+    if (!finished) return OK;
+    request->active = false;
+    *done = true;
+    if (request->bytes < 0) return OK;
+    MPI_Get_count(&about, MPI_BYTE, &got);
+    if (got == request->bytes) return OK;
+    return status_error(STATUS_INTERNAL, "rank %d sent %d bytes where %lld were due", about.MPI_SOURCE, got,
+                        (long long)request->bytes);
 }
 
 void comm_abort(Comm *comm, int exit_code)

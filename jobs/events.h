@@ -8,7 +8,7 @@
  *   heartbeat   step, cpu (seconds of processor time so far, of rank 0): written by a thread of its own, so
  *               that a slow step (processor time grows) is told from a hung one (it does not)
  *   metrics     step, values {name: number}
- *   checkpoint  step, seconds
+ *   checkpoint  step, seconds (that a thread wrote), waited (seconds that steps waited for it)
  *   warning     message
  *   end         outcome (name of a status code), message, step, seconds, peak_memory (bytes)
  *

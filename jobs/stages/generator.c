@@ -31,6 +31,7 @@ typedef struct GeneratorState {
     int32_t *unseen;
     bool joint;
     int64_t steps;             /* of either; after: of each */
+    int64_t next_step;         /* of the checkpoint */
     float *batch, *classifier_batch;
     int32_t *batch_labels, *classifier_labels;
 } GeneratorState;
@@ -278,26 +279,20 @@ static Status generator_stage_step(void *pointer, int64_t step, StageMetrics *me
     return OK;
 }
 
-static Status list_state(GeneratorState *state, ArrayList *arrays)
+static Status generator_stage_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
+    GeneratorState *state = pointer;
     Parameters *classifier = generator_classifier_parameters(state->generator);
     Parameters *parameters = generator_parameters(state->generator);
+    int64_t one = 1;
+    *kind = STATE_KIND;
+    state->next_step = next_step;
+    TRY(array_list_add(arrays, "", "next_step", ARRAY_I64, 1, &one, &state->next_step));
     TRY(weights_list(arrays, "classifier.", classifier));
     TRY(optimizer_list(arrays, "classifier_optimizer.", generator_classifier_optimizer(state->generator), classifier));
     if (parameters == NULL) return OK;
     TRY(weights_list(arrays, "generator.", parameters));
     return optimizer_list(arrays, "generator_optimizer.", generator_optimizer(state->generator), parameters);
-}
-
-static Status generator_stage_save(void *pointer, const char *path, int64_t next_step)
-{
-    ArrayList arrays = {0};
-    int64_t one = 1;
-    Status status = list_state(pointer, &arrays);
-    if (status == OK) status = array_list_add(&arrays, "", "next_step", ARRAY_I64, 1, &one, &next_step);
-    if (status == OK) status = checkpoint_write(path, STATE_KIND, "{}", arrays.items, arrays.count);
-    array_list_clear(&arrays);
-    return status;
 }
 
 static Status load_state(GeneratorState *state, const Checkpoint *checkpoint, int64_t *next_step)

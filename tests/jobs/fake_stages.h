@@ -27,6 +27,7 @@ typedef struct FakeState {
     StageId stage;
     int64_t total;
     uint64_t sum;
+    int64_t next_step; /* of the checkpoint */
 } FakeState;
 
 static inline uint64_t fake_mix(uint64_t sum, uint64_t value)
@@ -131,31 +132,25 @@ static inline Status fake_shard_step(void *pointer, int64_t step, StageMetrics *
     return status;
 }
 
-static inline Status fake_save(void *pointer, const char *path, int64_t next_step)
+static inline Status fake_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
-    const FakeState *state = pointer;
-    char text[96], hex[HASH_HEX_SIZE];
-    int length = snprintf(text, sizeof text, "%020" PRId64 " %016" PRIx64 "\n", next_step, state->sum);
-    hash_to_hex(hash_bytes(text, (size_t)length), hex);
-    length += snprintf(text + length, sizeof text - (size_t)length, "%s", hex);
-    return file_write(path, text, (size_t)length);
+    FakeState *state = pointer;
+    int64_t one = 1;
+    *kind = "fake-state";
+    state->next_step = next_step;
+    TRY(array_list_add(arrays, "", "next_step", ARRAY_I64, 1, &one, &state->next_step));
+    return array_list_add(arrays, "", "sum", ARRAY_I64, 1, &one, &state->sum);
 }
 
 static inline Status fake_load(void *pointer, const char *path, int64_t *next_step)
 {
     FakeState *state = pointer;
-    char *text, hex[HASH_HEX_SIZE];
-    size_t bytes;
-    TRY(file_read(path, 0, &text, &bytes));
-    Status status = OK;
-    if (bytes != 38 + 32)
-        status = status_error(STATUS_CORRUPT, "%s: too short", path);
-    else {
-        hash_to_hex(hash_bytes(text, 38), hex);
-        if (strcmp(hex, text + 38) != 0) status = status_error(STATUS_CORRUPT, "%s: wrong checksum", path);
-    }
-    if (status == OK) sscanf(text, "%" SCNd64 " %" SCNx64, next_step, &state->sum);
-    memory_free(text);
+    int64_t one = 1;
+    Checkpoint *checkpoint;
+    TRY(checkpoint_read(path, "fake-state", &checkpoint));
+    Status status = checkpoint_get(checkpoint, "next_step", ARRAY_I64, 1, &one, next_step);
+    if (status == OK) status = checkpoint_get(checkpoint, "sum", ARRAY_I64, 1, &one, &state->sum);
+    checkpoint_destroy(checkpoint);
     return status;
 }
 
