@@ -2,7 +2,7 @@
  * (slurm/devcluster) that goes when the program ends, studies of cheap stages
  * handed to it by this very program, and ways to look on and to interfere.
  *
- * The program is its own attempts' program: main() calls cluster_main first. */
+ * The program is its own attempts' program. */
 #ifndef TESTS_SLURM_CLUSTER_H
 #define TESTS_SLURM_CLUSTER_H
 
@@ -67,20 +67,12 @@ static inline void cluster_end(void)
     cluster_directory = NULL;
 }
 
-/* Starts it on the first call; skips the test where there can be none. */
+/* Starts it; skips the tests where there can be none. */
 static inline void cluster_need(const char *settings)
 {
-    static const char *missing;
-    if (cluster_directory == NULL && missing == NULL) {
-        if (getuid() != 0) missing = "a cluster of one's own takes root";
-        else if (system("command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1") != 0)
-            missing = "Slurm is not installed (make deps)";
-    }
-    if (missing != NULL) SKIP(missing);
-    if (cluster_directory != NULL) { /* whatever an earlier test left */
-        SHELL("scontrol update partitionname=main state=up; scancel --user=root; squeue -h >/dev/null");
-        return;
-    }
+    if (getuid() != 0) SKIP("a cluster of one's own takes root");
+    if (system("command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1") != 0)
+        SKIP("Slurm is not installed (make deps)");
     const char *base = getenv("TMPDIR");
     cluster_directory = memory_format("%s/zeroth-slurm-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
     CHECK(cluster_directory != NULL && mkdtemp(cluster_directory) != NULL);
@@ -361,14 +353,111 @@ static inline int cluster_main(int argc, char **argv)
     return status_exit_code(code);
 }
 
-#define CLUSTER_MAIN(...)                                                    \
-    int main(int argc, char **argv)                                          \
-    {                                                                        \
-        static const TestCase cases[] = {__VA_ARGS__};                       \
-        int code = cluster_main(argc, argv);                                 \
-        if (code >= 0) return code;                                          \
-        log_set_level(LOG_LEVEL_WARNING);                                    \
-        return test_main(cases, sizeof cases / sizeof cases[0], argc, argv); \
+/* Running ------------------------------------------------------------------------------------ */
+
+/* Tests that wait for a cluster leave their machine idle, so those that do not disturb others run beside each other,
+ * each in a process of its own; the others come after them, one by one. */
+typedef struct ClusterTests {
+    const char *settings;        /* of the cluster, for devcluster */
+    const TestCase *slow, *beside, *alone; /* slow ones begin first and end last; they suffer no disturbance */
+    size_t slow_count, beside_count, alone_count;
+} ClusterTests;
+
+enum { AT_A_TIME = 5, MOST_TESTS = 64 };
+
+typedef struct ClusterRun {
+    struct { pid_t pid; const char *name; } running[MOST_TESTS];
+    int count, passed, failed, skipped;
+} ClusterRun;
+
+static inline int cluster_run_one(const TestCase *test)
+{
+    volatile int outcome = setjmp(test_jump);
+    if (outcome == 0) test->run();
+    return outcome;
+}
+
+static inline void cluster_take(ClusterRun *run, const char *name, int outcome)
+{
+    if (outcome == 0) run->passed++;
+    else if (outcome == 2) run->skipped++;
+    else {
+        run->failed++;
+        printf("FAIL %s\n", name);
     }
+    fflush(stdout);
+}
+
+/* Waits until at most `most` are running. */
+static inline void cluster_wait(ClusterRun *run, int most)
+{
+    while (run->count > most) {
+        int how;
+        pid_t pid = waitpid(-1, &how, 0);
+        for (int i = 0; i < run->count; i++) {
+            if (run->running[i].pid != pid) continue;
+            cluster_take(run, run->running[i].name, WIFEXITED(how) ? WEXITSTATUS(how) : 1);
+            run->running[i] = run->running[--run->count];
+        }
+    }
+}
+
+static inline void cluster_start(ClusterRun *run, const TestCase *test)
+{
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int outcome = cluster_run_one(test);
+        fflush(NULL);
+        _exit(outcome);
+    }
+    run->running[run->count].pid = pid;
+    run->running[run->count++].name = test->name;
+}
+
+static inline bool cluster_wanted(const TestCase *test, int argc, char **argv)
+{
+    bool wanted = argc < 2;
+    for (int i = 1; i < argc; i++) wanted |= strstr(test->name, argv[i]) != NULL;
+    return wanted;
+}
+
+static const char *cluster_settings;
+
+static void cluster_begin(void)
+{
+    cluster_need(cluster_settings);
+}
+
+static inline int cluster_test_main(const ClusterTests *tests, int argc, char **argv)
+{
+    static ClusterRun run; /* static: it outlives the longjmp */
+    static const TestCase START = {"cluster", cluster_begin};
+    int code = cluster_main(argc, argv);
+    if (code >= 0) return code;
+    log_set_level(LOG_LEVEL_WARNING);
+    cluster_settings = tests->settings;
+    code = cluster_run_one(&START);
+    if (code != 0) {
+        size_t all = tests->slow_count + tests->beside_count + tests->alone_count;
+        printf("0 passed, %zu failed, %zu skipped\n", code == 2 ? 0 : all, code == 2 ? all : 0);
+        return code != 2;
+    }
+    for (size_t i = 0; i < tests->slow_count; i++)
+        if (cluster_wanted(&tests->slow[i], argc, argv)) cluster_start(&run, &tests->slow[i]);
+    int slow = run.count;
+    for (size_t i = 0; i < tests->beside_count; i++) {
+        if (!cluster_wanted(&tests->beside[i], argc, argv)) continue;
+        cluster_wait(&run, slow + AT_A_TIME - 1);
+        cluster_start(&run, &tests->beside[i]);
+    }
+    cluster_wait(&run, slow);
+    for (size_t i = 0; i < tests->alone_count; i++)
+        if (cluster_wanted(&tests->alone[i], argc, argv))
+            cluster_take(&run, tests->alone[i].name, cluster_run_one(&tests->alone[i]));
+    cluster_wait(&run, 0);
+    printf("%d passed, %d failed, %d skipped\n", run.passed, run.failed, run.skipped);
+    return run.failed != 0;
+}
 
 #endif

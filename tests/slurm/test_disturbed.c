@@ -6,17 +6,12 @@
 /* One long job among short ones; it checkpoints after every step. */
 #define STEADY(more)                                                                                        \
     "config:\n  train.steps: 60\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"                        \
-    "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS, ASAN_OPTIONS], lost: 2s" more "}\n"
-
-static void need(void)
-{
-    cluster_need("--set MinJobAge=60");
-    setenv("FAKE_STEP_MS", "100", 1);
-}
+    "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS, ASAN_OPTIONS], lost: 2s, options: [--exclude=n4]" more "}\n"
 
 /* Submits, and waits until the long job is at work. */
 static Case begin(const char *name, const char *yaml, const char **key)
 {
+    setenv("FAKE_STEP_MS", "100", 1);
     Case c = case_make(name, yaml);
     case_submit(&c);
     *key = case_job(&c, STAGE_BACKBONE);
@@ -44,7 +39,6 @@ static void check_went_on(const Case *c, const char *key)
 static void test_signal_checkpoints_and_requeues(void)
 {
     const char *key;
-    need();
     Case c = begin("signal", STEADY(""), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scancel --signal=USR1 --batch %s", id);
@@ -58,7 +52,6 @@ static void test_signal_checkpoints_and_requeues(void)
 static void test_signal_where_requeue_is_forbidden(void)
 {
     const char *key;
-    need();
     Case c = begin("norequeue", STEADY(", requeue: false"), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scancel --signal=USR1 --batch %s", id);
@@ -73,7 +66,6 @@ static void test_signal_where_requeue_is_forbidden(void)
 static void test_requeued_by_an_administrator(void)
 {
     const char *key;
-    need();
     Case c = begin("requeued", STEADY(""), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scontrol requeue %s", id);
@@ -84,45 +76,30 @@ static void test_requeued_by_an_administrator(void)
     finish(&c);
 }
 
-/* A job of the partition `urgent` takes every node. */
-static void preempt(const Case *c, const char *key)
+/* A job of the partition `urgent` takes the nodes of both studies: one's jobs go back to the queue by themselves, the
+ * other's are cancelled and sent anew. */
+static void test_preempted(void)
 {
-    char *id = shell("sbatch --parsable --partition=urgent --nodes=4 --exclusive --output=/dev/null --wrap 'sleep 2'");
-    await_shell("scontrol show job %s | grep -q JobState=COMPLETED", id);
-    (void)c;
-    (void)key;
-    memory_free(id);
-}
-
-static void test_preempted_and_requeued(void)
-{
-    const char *key;
-    need();
+    const char *key, *cheap;
     Case c = begin("preempted", STEADY(", partition: main"), &key);
-    preempt(&c, key);
+    Case other = begin("ousted", STEADY(", partition: cheap"), &cheap);
+    char *id = shell("sbatch --parsable --partition=urgent --nodelist=n[1-3] --exclusive --output=/dev/null --wrap 'sleep 2'");
+    await_shell("scontrol show job %s | grep -q JobState=COMPLETED", id);
+    memory_free(id);
     await_checkpoints(&c, key, 2, 1);
     check_went_on(&c, key);
     CHECK_INT(times_sent(&c, key), 1);
-    finish(&c);
-}
-
-static void test_preempted_and_cancelled(void)
-{
-    const char *key;
-    need();
-    Case c = begin("cancelled", STEADY(", partition: cheap"), &key);
-    preempt(&c, key);
-    SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
-    CHECK_INT(times_sent(&c, key), 2);
-    check_went_on(&c, key);
+    CHECK_INT(case_settle(&other).states[STATE_FINISHED], other.plan->count);
+    CHECK_INT(times_sent(&other, cheap), 2);
+    SHELL("grep -q '\"cause\":\"preempted\"' %s/slurm/outcomes.jsonl", other.work);
+    check_went_on(&other, cheap);
+    finish(&other);
     finish(&c);
 }
 
 static void test_node_dies(void)
 {
     const char *key;
-    need();
     Case c = begin("node", STEADY(""), &key);
     char *node = node_of(&c, key, 1);
     /* The daemon, and the job's own processes with it, as when the machine loses power. */
@@ -141,7 +118,6 @@ static void test_node_dies(void)
 static void test_controller_restarts(void)
 {
     const char *key;
-    need();
     Case c = begin("controller", STEADY(", timeout: 2s"), &key);
     SHELL("slurm/devcluster kill slurmctld --dir %s/cluster", cluster_directory);
     /* Nobody can be asked: an error, and nothing is concluded from it. */
@@ -161,7 +137,6 @@ static void test_controller_restarts(void)
 static void test_node_is_drained(void)
 {
     const char *key;
-    need();
     Case c = begin("drained", STEADY(""), &key);
     char *node = node_of(&c, key, 1);
     SHELL("scontrol update nodename=%s state=drain reason=test", node);
@@ -178,8 +153,6 @@ static void test_node_is_drained(void)
 
 static void test_out_of_memory_gets_more(void)
 {
-    need();
-    unsetenv("FAKE_STEP_MS");
     Case c = case_make("memory", "config:\n  train.steps: 3\n  generator.steps: 4\n  generator.rate: 7\n"
                                  "  run.checkpoint_seconds: 0\n  run.generator.memory: 300M\n"
                                  "  slurm: {export: [LSAN_OPTIONS, ASAN_OPTIONS]}\n");
@@ -192,7 +165,73 @@ static void test_out_of_memory_gets_more(void)
     case_free(&c);
 }
 
-CLUSTER_MAIN(TEST(test_signal_checkpoints_and_requeues), TEST(test_signal_where_requeue_is_forbidden),
-             TEST(test_requeued_by_an_administrator), TEST(test_preempted_and_requeued), TEST(test_preempted_and_cancelled),
-             TEST(test_node_is_drained), TEST(test_controller_restarts), TEST(test_node_dies),
-             TEST(test_out_of_memory_gets_more))
+/* Time limits -------------------------------------------------------------------------- */
+
+/* Slurm signals up to half a minute before it was asked to, so that a minute's job may be told at once. */
+static void test_signal_before_the_time_limit(void)
+{
+    const char *key;
+    setenv("FAKE_STEP_MS", "700", 1);
+    Case c = case_make("limited", "config:\n  train.steps: 60\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"
+                                  "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], options: [--exclude=n4], time: 60,"
+                                  " signal_before: 55}\n");
+    case_submit(&c);
+    key = case_job(&c, STAGE_BACKBONE);
+    await_checkpoints(&c, key, 2, 1);
+    check_went_on(&c, key);
+    setenv("FAKE_STEP_MS", "0", 1);
+    finish(&c);
+}
+
+/* Cut off at its time limit without a warning. Alone on n4, and out of others' reach. */
+static void test_cut_off_at_the_time_limit(void)
+{
+    setenv("FAKE_STEP_MS", "1200", 1);
+    Case c = case_make("cut", "config:\n  train.steps: 75\n  generator.steps: 1\n  run.checkpoint_seconds: 0\n"
+                              "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], partition: urgent, options: [--nodelist=n4],"
+                              " time: 60, signal_before: 0}\n");
+    case_submit(&c);
+    await_checkpoints(&c, case_job(&c, STAGE_BACKBONE), 1, 30);
+    SyncSummary end;
+    double until = seconds_now() + 2 * PATIENCE;
+    do {
+        pause_shortly();
+        end = case_sync(&c);
+    } while (end.states[STATE_FINISHED] < c.plan->count && seconds_now() < until);
+    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    SHELL("grep -q '\"cause\":\"time-limit\"' %s/slurm/outcomes.jsonl", c.work);
+    check_went_on(&c, case_job(&c, STAGE_BACKBONE));
+    case_check_results(&c);
+    case_free(&c);
+}
+
+/* A job that is stopped again and again before its first checkpoint is given up, with the reason. */
+static void test_no_progress_is_an_end(void)
+{
+    setenv("FAKE_STEP_MS", "100", 1);
+    Case c = case_make("stuck", "config:\n  train.steps: 2000\n  generator.steps: 3\n"
+                                "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], options: [--exclude=n4],"
+                                " lines: [\"( sleep 2; kill -KILL \\\"$(pgrep -P $$ | tail -n 1)\\\" ) &\"]}\n");
+    case_submit(&c);
+    SyncSummary end = case_settle(&c);
+    CHECK_INT(end.states[STATE_FAILED], 1);
+    SHELL("grep -q 'attempts in a row without a new checkpoint' %s/slurm/outcomes.jsonl", c.work);
+    case_free(&c);
+}
+
+int main(int argc, char **argv)
+{
+    static const TestCase slow[] = {TEST(test_cut_off_at_the_time_limit)};
+    static const TestCase beside[] = {TEST(test_signal_before_the_time_limit),
+                                      TEST(test_signal_checkpoints_and_requeues),
+                                      TEST(test_signal_where_requeue_is_forbidden),
+                                      TEST(test_requeued_by_an_administrator),
+                                      TEST(test_out_of_memory_gets_more),
+                                      TEST(test_no_progress_is_an_end)};
+    static const TestCase alone[] = {TEST(test_preempted), TEST(test_node_is_drained), TEST(test_node_dies),
+                                     TEST(test_controller_restarts)};
+    ClusterTests tests = {.settings = "--set MinJobAge=60", .slow = slow, .slow_count = 1, .beside = beside,
+                          .beside_count = sizeof beside / sizeof beside[0], .alone = alone,
+                          .alone_count = sizeof alone / sizeof alone[0]};
+    return cluster_test_main(&tests, argc, argv);
+}

@@ -4,12 +4,19 @@
 #include "tests/slurm/cluster.h"
 
 #define QUICK "config: {train.steps: 3, generator.steps: 3, slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], lost: 2s}}\n"
+#define HELD "config: {train.steps: 3, generator.steps: 3, slurm: {export: [LSAN_OPTIONS], options: [--hold]}}\n"
 #define SEEDS "variants:\n  vanilla: {generator.kind: gmmn}\n  full: {}\nsweep: {seed: [0, 1, 2]}\n"
 
-static void need(void)
+/* Jobs of a case that were submitted with --hold. */
+static void release_held(const char *name)
 {
-    cluster_need("--set MaxArraySize=16");
-    unsetenv("FAKE_STEP_MS");
+    SHELL("squeue -h -o '%%F %%k' | awk '$3 == \"%s\" {print $1}' | sort -u | xargs -r -n1 scontrol release", name);
+}
+
+/* None of a case is in the queue any more. */
+static void await_empty_queue(const char *name)
+{
+    await_shell("test -z \"$(squeue -h -o '%%F %%k' | awk '$3 == \"%s\"')\"", name);
 }
 
 static void finish(Case *c)
@@ -25,34 +32,26 @@ static void finish(Case *c)
 
 static void test_one_array_per_stage_behind_what_it_needs(void)
 {
-    need();
-    SHELL("scontrol update partitionname=main state=down");
-    Case c = case_make("arrays", QUICK SEEDS);
+    Case c = case_make("arrays", HELD SEEDS);
     SyncSummary summary = case_submit(&c);
     CHECK_INT(summary.states[STATE_QUEUED], c.plan->count);
-    char *shard = shell("squeue -h -o '%%j|%%E' | grep ^shard | sort -u | wc -l");
-    char *backbone = shell("squeue -h -o '%%j|%%E' | grep ^backbone | grep -c afterok:");
-    char *extract = shell("squeue -h -o '%%j|%%E' | grep ^extract | grep -c aftercorr:");
-    /* Two variants wait for each extract: two arrays of three behind it, or three of two. */
-    char *generators = shell("squeue -h -o '%%j' | grep ^generator | sort -u | wc -l");
-    char *evaluate = shell("squeue -h -o '%%j|%%E' | grep ^evaluate | grep -c aftercorr:");
-    CHECK_STRING(shard, "1");
-    CHECK_STRING(backbone, "1");
-    CHECK_STRING(extract, "1");
-    CHECK_STRING(generators, "2");
-    CHECK_STRING(evaluate, "2");
-    memory_free(shard);
-    memory_free(backbone);
-    memory_free(extract);
-    memory_free(generators);
-    memory_free(evaluate);
-    SHELL("scontrol update partitionname=main state=up");
+    const struct { const char *stage, *dependency, *arrays; } EXPECTED[] = {
+        {"shard", "", "1"}, {"backbone", "afterok:", "1"}, {"extract", "aftercorr:", "1"},
+        /* Two variants wait for each extract: two arrays of three behind it, or three of two. */
+        {"generator", "", "2"}, {"evaluate", "aftercorr:", "2"}};
+    for (size_t i = 0; i < sizeof EXPECTED / sizeof EXPECTED[0]; i++) {
+        /* One line for each name: Slurm may show tasks of one array apart. */
+        char *arrays = shell("squeue -h -o '%%j|%%E|%%k' | grep '|zeroth arrays$' | grep '^%s' | grep '%s' | cut -d'|' -f1"
+                             " | sort -u | wc -l", EXPECTED[i].stage, EXPECTED[i].dependency);
+        CHECK_STRING(arrays, EXPECTED[i].arrays);
+        memory_free(arrays);
+    }
+    release_held("arrays");
     finish(&c);
 }
 
 static void test_failed_input_takes_its_dependents_from_the_queue(void)
 {
-    need();
     Case c = case_make("dependents", "config: {train.steps: 5, generator.steps: 5}\n"
                                      "variants:\n  good: {}\n  broken: {train.rate: 9}\n  bad: {generator.rate: 9}\n");
     case_submit(&c);
@@ -62,7 +61,7 @@ static void test_failed_input_takes_its_dependents_from_the_queue(void)
     CHECK_INT(end.states[STATE_FINISHED], 5);
     SHELL("grep -q '\"cause\":\"non-finite\"' %s/slurm/outcomes.jsonl", c.work);
     SHELL("grep -q 'no vector for class' %s/slurm/outcomes.jsonl", c.work);
-    await_shell("test -z \"$(squeue -h)\"");
+    await_empty_queue("dependents");
     /* The ledger tells the same, and a second submission sends nothing of it. */
     Ledger *ledger;
     int64_t counts[STAGE_COUNT][JOB_STATE_COUNT];
@@ -81,7 +80,6 @@ static void test_failed_input_takes_its_dependents_from_the_queue(void)
 
 static void test_two_submit_at_once(void)
 {
-    need();
     setenv("FAKE_STEP_MS", "50", 1);
     Case c = case_make("twice", QUICK SEEDS);
     pid_t children[3];
@@ -128,7 +126,6 @@ static void unshadow_sbatch(void)
 
 static void test_lost_answer_is_looked_up(void)
 {
-    need();
     Case c = case_make("lost", QUICK);
     shadow_sbatch(&c, "$REAL \"$@\" >/dev/null; echo 'sbatch: error: Batch job submission failed: "
                       "Socket timed out on send/recv operation' >&2; exit 1");
@@ -141,7 +138,6 @@ static void test_lost_answer_is_looked_up(void)
 
 static void test_lost_submission_is_made_again(void)
 {
-    need();
     Case c = case_make("never", QUICK);
     shadow_sbatch(&c, "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1");
     case_submit(&c);
@@ -156,11 +152,10 @@ static void test_lost_submission_is_made_again(void)
 
 static void test_refused_submission_is_one_message(void)
 {
-    need();
     Case c = case_make("refused", "config: {slurm.partition: nowhere}\n" SEEDS);
     SyncOptions options = case_options();
     SyncSummary summary;
-    CHECK_FAILS(sync_submit(c.plan, &options, &summary), STATUS_CHILD, "invalid partition");
+    CHECK_FAILS(sync_submit(c.plan, &options, &summary), STATUS_CHILD, "Invalid partition");
     CHECK(summary.refused);
     /* Mended and submitted again, it goes. */
     fake_write(c.directory, "study.yaml", "name: refused\n" QUICK SEEDS);
@@ -173,7 +168,6 @@ static void test_refused_submission_is_one_message(void)
 
 static void test_quota_is_waited_for(void)
 {
-    need();
     Case c = case_make("quota", QUICK SEEDS);
     /* Two at a time, as an association's MaxSubmitJobs would have it. */
     shadow_sbatch(&c, "n=$(printf '%s\\n' \"$@\" | sed -n 's/^--array=0-\\([0-9]*\\)$/\\1/p')\n"
@@ -192,9 +186,7 @@ static void test_quota_is_waited_for(void)
 
 static void test_later_edits_reach_no_queued_job(void)
 {
-    need();
-    Case c = case_make("edits", QUICK);
-    SHELL("scontrol update partitionname=main state=down");
+    Case c = case_make("edits", HELD);
     setenv("SBATCH_PARTITION", "nowhere", 1); /* an outer job's settings, likewise */
     setenv("SQUEUE_FORMAT", "%i", 1);
     setenv("SLURM_ARRAY_TASK_ID", "7", 1);
@@ -212,7 +204,7 @@ static void test_later_edits_reach_no_queued_job(void)
     memory_free(before);
     memory_free(after);
     SHELL("grep -q \"^exec '%s/bin/zeroth-\" %s/slurm/waves/*/script", c.work, c.work);
-    SHELL("scontrol update partitionname=main state=up");
+    release_held("edits");
     finish(&c);
 }
 
@@ -220,7 +212,6 @@ static void test_later_edits_reach_no_queued_job(void)
 
 static void test_canary_goes_first(void)
 {
-    need();
     Case c = case_make("canary", "config: {train.steps: 2, generator.steps: 2, slurm.canary: 10}\n"
                                  "sweep: {generator.rows: {range: [2, 14]}}\n");
     SyncSummary first = case_submit(&c);
@@ -235,7 +226,6 @@ static void test_canary_goes_first(void)
 
 static void test_failed_canaries_stop_their_stage(void)
 {
-    need();
     Case c = case_make("canaries", "config: {train.steps: 2, generator.steps: 2, generator.rate: 9, slurm.canary: 10}\n"
                                    "sweep: {generator.rows: {range: [2, 14]}}\n");
     case_submit(&c);
@@ -252,7 +242,6 @@ static void test_failed_canaries_stop_their_stage(void)
 
 static void test_short_jobs_are_packed(void)
 {
-    need();
     Case c = case_make("packed", "config: {train.steps: 2, generator.steps: 2, slurm: {pack: 5, canary: 0}}\n"
                                  "sweep: {generator.rows: {range: [2, 14]}}\n");
     case_submit(&c);
@@ -269,7 +258,6 @@ static void test_short_jobs_are_packed(void)
 
 static void test_cancel_pause_retry(void)
 {
-    need();
     setenv("FAKE_STEP_MS", "100", 1);
     Case c = case_make("asked", "config: {train.steps: 50, generator.steps: 3, run.checkpoint_seconds: 0,"
                                 " slurm.export: [FAKE_STEP_MS, LSAN_OPTIONS]}\n");
@@ -280,7 +268,7 @@ static void test_cancel_pause_retry(void)
     SyncSummary end = case_settle(&c);
     CHECK_INT(end.states[STATE_CANCELLED], 1);
     CHECK_INT(end.states[STATE_BLOCKED], 3);
-    await_shell("test -z \"$(squeue -h)\"");
+    await_empty_queue("asked");
     CHECK_OK(control_clear(c.work, CONTROL_CANCEL, key, NULL));
     CHECK_OK(control_set(c.work, CONTROL_RETRY, key, NULL));
     case_sync(&c);
@@ -307,28 +295,40 @@ static void test_cancel_pause_retry(void)
 /* What left no trace anywhere is unknown, not failed; its user may have it tried again. */
 static void test_unknown_is_not_guessed(void)
 {
-    need();
-    Case c = case_make("unknown", QUICK);
-    SHELL("scontrol update partitionname=main state=down");
+    Case c = case_make("unknown", HELD);
     case_submit(&c);
     char *id = slurm_id_of(&c, case_job(&c, STAGE_SHARD));
     SHELL("scancel %s", id); /* a task that is cancelled while it waits vanishes from Slurm at once */
     memory_free(id);
-    SHELL("scontrol update partitionname=main state=up");
+    release_held("unknown");
     for (double end = seconds_now() + PATIENCE;; pause_shortly()) {
         SyncSummary summary = case_sync(&c);
         if (summary.states[STATE_UNKNOWN] + summary.states[STATE_CANCELLED] == 1 && summary.states[STATE_QUEUED] == 0) break;
         CHECK(seconds_now() < end);
     }
     CHECK_OK(control_set(c.work, CONTROL_RETRY, NULL, "unknown"));
+    case_sync(&c);
+    release_held("unknown");
     SyncSummary end = case_settle(&c);
     CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
     case_free(&c);
 }
 
-CLUSTER_MAIN(TEST(test_one_array_per_stage_behind_what_it_needs), TEST(test_failed_input_takes_its_dependents_from_the_queue),
-             TEST(test_two_submit_at_once), TEST(test_lost_answer_is_looked_up), TEST(test_lost_submission_is_made_again),
-             TEST(test_refused_submission_is_one_message), TEST(test_quota_is_waited_for),
-             TEST(test_later_edits_reach_no_queued_job), TEST(test_canary_goes_first),
-             TEST(test_failed_canaries_stop_their_stage), TEST(test_short_jobs_are_packed), TEST(test_cancel_pause_retry),
-             TEST(test_unknown_is_not_guessed))
+int main(int argc, char **argv)
+{
+    static const TestCase beside[] = {TEST(test_one_array_per_stage_behind_what_it_needs),
+                                      TEST(test_failed_input_takes_its_dependents_from_the_queue),
+                                      TEST(test_two_submit_at_once),
+                                      TEST(test_lost_answer_is_looked_up),
+                                      TEST(test_lost_submission_is_made_again),
+                                      TEST(test_refused_submission_is_one_message),
+                                      TEST(test_quota_is_waited_for),
+                                      TEST(test_later_edits_reach_no_queued_job),
+                                      TEST(test_canary_goes_first),
+                                      TEST(test_failed_canaries_stop_their_stage),
+                                      TEST(test_short_jobs_are_packed),
+                                      TEST(test_cancel_pause_retry),
+                                      TEST(test_unknown_is_not_guessed)};
+    ClusterTests tests = {.settings = "--set MaxArraySize=16", .beside = beside, .beside_count = sizeof beside / sizeof beside[0]};
+    return cluster_test_main(&tests, argc, argv);
+}
