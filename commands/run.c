@@ -45,7 +45,8 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
                           .memory = config_real(config, "run.host_memory"),
                           .gpus = (int)config_integer(config, "run.host_gpus")};
     int64_t jobs = flags->jobs > 0 ? flags->jobs : config_integer(config, "run.jobs");
-    TRY(executor_local_create(NULL, &limits, &executor));
+    TRY(executor_allocation_present() ? executor_allocation_create(NULL, config_string(config, "slurm.mpi"), &executor)
+                                      : executor_local_create(NULL, &limits, &executor));
     if (!common->quiet)
         fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->trial_count,
                 plural(plan->study->trial_count), plan->count, plural(plan->count), plan->needed, plan->work);
