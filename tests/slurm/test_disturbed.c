@@ -3,16 +3,16 @@
  * undisturbed local run, bit for bit. */
 #include "tests/slurm/cluster.h"
 
-/* One long job among short ones; it checkpoints after every step. */
+/* One job that is held among short ones; it checkpoints after every step. */
 #define STEADY(more)                                                                                        \
-    "config:\n  train.steps: 60\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"                        \
-    "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS, ASAN_OPTIONS], lost: 2s, options: [--exclude=n4]" more "}\n"
+    "config:\n  train.steps: 20\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"                        \
+    "  slurm: {export: [LSAN_OPTIONS, ASAN_OPTIONS], lost: 2s, options: [--exclude=n4]" more "}\n"
 
-/* Submits, and waits until the long job is at work. */
+/* Submits, and waits until the job that is held is at work. */
 static Case begin(const char *name, const char *yaml, const char **key)
 {
-    setenv("FAKE_STEP_MS", "100", 1);
     Case c = case_make(name, yaml);
+    case_hold(&c, true);
     case_submit(&c);
     *key = case_job(&c, STAGE_BACKBONE);
     await_checkpoints(&c, *key, 1, 2);
@@ -21,10 +21,22 @@ static Case begin(const char *name, const char *yaml, const char **key)
 
 static void finish(Case *c)
 {
+    case_hold(c, false);
     SyncSummary end = case_settle(c);
     CHECK_INT(end.states[STATE_FINISHED], c->plan->count);
     case_check_results(c);
     case_free(c);
+}
+
+/* Syncs until that attempt of the job is at work. */
+static void settle_until(const Case *c, const char *key, int attempt)
+{
+    for (double end = seconds_now() + PATIENCE; attempts_of(c, key) < attempt; pause_shortly()) {
+        case_sync(c);
+        CHECK(seconds_now() < end);
+    }
+    await_checkpoints(c, key, attempt, 0);
+    await_shell("grep -q begin %s/runs/%s/%04d/events.jsonl", c->work, key, attempt);
 }
 
 /* The second attempt went on from a checkpoint of the first. */
@@ -42,7 +54,7 @@ static void test_signal_checkpoints_and_requeues(void)
     Case c = begin("signal", STEADY(""), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scancel --signal=USR1 --batch %s", id);
-    await_checkpoints(&c, key, 2, 1);
+    settle_until(&c, key, 2);
     check_went_on(&c, key);
     CHECK_INT(times_sent(&c, key), 1); /* the same Slurm job, requeued */
     memory_free(id);
@@ -55,8 +67,7 @@ static void test_signal_where_requeue_is_forbidden(void)
     Case c = begin("norequeue", STEADY(", requeue: false"), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scancel --signal=USR1 --batch %s", id);
-    SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    settle_until(&c, key, 2);
     CHECK_INT(times_sent(&c, key), 2);
     check_went_on(&c, key);
     memory_free(id);
@@ -69,7 +80,7 @@ static void test_requeued_by_an_administrator(void)
     Case c = begin("requeued", STEADY(""), &key);
     char *id = slurm_id_of(&c, key);
     SHELL("scontrol requeue %s", id);
-    await_checkpoints(&c, key, 2, 1);
+    settle_until(&c, key, 2);
     check_went_on(&c, key);
     CHECK_INT(times_sent(&c, key), 1);
     memory_free(id);
@@ -86,10 +97,10 @@ static void test_preempted(void)
     char *id = shell("sbatch --parsable --partition=urgent --nodelist=n[1-3] --exclusive --output=/dev/null --wrap 'sleep 2'");
     await_shell("scontrol show job %s | grep -q JobState=COMPLETED", id);
     memory_free(id);
-    await_checkpoints(&c, key, 2, 1);
+    settle_until(&c, key, 2);
     check_went_on(&c, key);
     CHECK_INT(times_sent(&c, key), 1);
-    CHECK_INT(case_settle(&other).states[STATE_FINISHED], other.plan->count);
+    settle_until(&other, cheap, 2);
     CHECK_INT(times_sent(&other, cheap), 2);
     SHELL("grep -q '\"cause\":\"preempted\"' %s/slurm/outcomes.jsonl", other.work);
     check_went_on(&other, cheap);
@@ -106,8 +117,7 @@ static void test_node_dies(void)
     SHELL("slurm/devcluster kill %s --dir %s/cluster", node, cluster_directory);
     SHELL("for pid in $(pgrep -f '[a]ttempt %s/runs/%s/0001'); do kill -KILL $pid; done", c.work, key);
     SHELL("for pid in $(pgrep -f '[t]ask .*%s/slurm/waves'); do kill -KILL $pid; done", c.work);
-    SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    settle_until(&c, key, 2);
     check_went_on(&c, key);
     SHELL("slurm/devcluster start %s --dir %s/cluster", node, cluster_directory);
     await_shell("sinfo -h -N -n %s -o %%t | grep -Eq 'idle|mix'", node);
@@ -119,16 +129,18 @@ static void test_controller_restarts(void)
 {
     const char *key;
     Case c = begin("controller", STEADY(", timeout: 2s"), &key);
+    /* Not before it has written down what it knows: what it forgets is no matter of this test. */
+    SHELL("touch %s/killed", c.directory);
+    await_shell("test %s/cluster/state/job_state -nt %s/killed", cluster_directory, c.directory);
     SHELL("slurm/devcluster kill slurmctld --dir %s/cluster", cluster_directory);
     /* Nobody can be asked: an error, and nothing is concluded from it. */
     SyncOptions options = case_options();
     SyncSummary summary;
     CHECK_FAILS(sync_run(c.work, &options, &summary), STATUS_CHILD, "squeue");
-    await_checkpoints(&c, key, 1, 10);
     SHELL("slurm/devcluster start slurmctld --dir %s/cluster", cluster_directory);
     await_shell("squeue >/dev/null 2>&1");
-    SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_hold(&c, false);
+    CHECK_INT(case_settle(&c).states[STATE_FINISHED], c.plan->count);
     CHECK_INT(times_sent(&c, key), 1);
     CHECK_INT(attempts_of(&c, key), 1);
     finish(&c);
@@ -140,8 +152,8 @@ static void test_node_is_drained(void)
     Case c = begin("drained", STEADY(""), &key);
     char *node = node_of(&c, key, 1);
     SHELL("scontrol update nodename=%s state=drain reason=test", node);
-    SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_hold(&c, false);
+    CHECK_INT(case_settle(&c).states[STATE_FINISHED], c.plan->count);
     CHECK_INT(attempts_of(&c, key), 1); /* what runs there goes on */
     char *later = node_of(&c, case_job(&c, STAGE_EVALUATE), 1);
     CHECK(strcmp(later, node) != 0);
@@ -167,51 +179,41 @@ static void test_out_of_memory_gets_more(void)
 
 /* Time limits -------------------------------------------------------------------------- */
 
-/* Slurm signals up to half a minute before it was asked to, so that a minute's job may be told at once. */
+/* Slurm looks at time limits every half minute, and signals up to a minute early. */
 static void test_signal_before_the_time_limit(void)
 {
     const char *key;
-    setenv("FAKE_STEP_MS", "700", 1);
-    Case c = case_make("limited", "config:\n  train.steps: 60\n  generator.steps: 3\n  run.checkpoint_seconds: 0\n"
-                                  "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], options: [--exclude=n4], time: 60,"
-                                  " signal_before: 55}\n");
-    case_submit(&c);
-    key = case_job(&c, STAGE_BACKBONE);
-    await_checkpoints(&c, key, 2, 1);
+    Case c = begin("limited", STEADY(", time: 60, signal_before: 55"), &key);
+    settle_until(&c, key, 2);
     check_went_on(&c, key);
-    setenv("FAKE_STEP_MS", "0", 1);
+    CHECK_INT(times_sent(&c, key), 1);
     finish(&c);
 }
 
 /* Cut off at its time limit without a warning. Alone on n4, and out of others' reach. */
 static void test_cut_off_at_the_time_limit(void)
 {
-    setenv("FAKE_STEP_MS", "1200", 1);
-    Case c = case_make("cut", "config:\n  train.steps: 75\n  generator.steps: 1\n  run.checkpoint_seconds: 0\n"
-                              "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], partition: urgent, options: [--nodelist=n4],"
+    Case c = case_make("cut", "config:\n  train.steps: 20\n  generator.steps: 1\n  run.checkpoint_seconds: 0\n"
+                              "  slurm: {export: [LSAN_OPTIONS], partition: urgent, options: [--nodelist=n4],"
                               " time: 60, signal_before: 0}\n");
+    const char *key = case_job(&c, STAGE_BACKBONE);
+    case_hold(&c, true);
     case_submit(&c);
-    await_checkpoints(&c, case_job(&c, STAGE_BACKBONE), 1, 30);
-    SyncSummary end;
-    double until = seconds_now() + 2 * PATIENCE;
-    do {
-        pause_shortly();
-        end = case_sync(&c);
-    } while (end.states[STATE_FINISHED] < c.plan->count && seconds_now() < until);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    await_checkpoints(&c, key, 1, 2);
+    await_shell("sleep 1; test \"$(squeue -h -o '%%j %%k' | grep -c 'backbone.*zeroth cut')\" = 0");
+    settle_until(&c, key, 2);
     SHELL("grep -q '\"cause\":\"time-limit\"' %s/slurm/outcomes.jsonl", c.work);
-    check_went_on(&c, case_job(&c, STAGE_BACKBONE));
-    case_check_results(&c);
-    case_free(&c);
+    check_went_on(&c, key);
+    finish(&c);
 }
 
 /* A job that is stopped again and again before its first checkpoint is given up, with the reason. */
 static void test_no_progress_is_an_end(void)
 {
-    setenv("FAKE_STEP_MS", "100", 1);
-    Case c = case_make("stuck", "config:\n  train.steps: 2000\n  generator.steps: 3\n"
-                                "  slurm: {export: [FAKE_STEP_MS, LSAN_OPTIONS], options: [--exclude=n4],"
-                                " lines: [\"( sleep 2; kill -KILL \\\"$(pgrep -P $$ | tail -n 1)\\\" ) &\"]}\n");
+    Case c = case_make("stuck", "config:\n  train.steps: 20\n  generator.steps: 3\n"
+                                "  slurm: {export: [LSAN_OPTIONS], options: [--exclude=n4],"
+                                " backbone.options: [], lines: [\"( while sleep 0.1; do pkill -KILL -P $$ -f '[a]ttempt .*runs' && break; done ) &\"]}\n");
+    case_hold(&c, true);
     case_submit(&c);
     SyncSummary end = case_settle(&c);
     CHECK_INT(end.states[STATE_FAILED], 1);
