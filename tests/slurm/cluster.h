@@ -344,12 +344,12 @@ static inline Status held_step(void *pointer, int64_t step, StageMetrics *metric
     return fake_step(pointer, step, metrics);
 }
 
-/* generator.rate 7: step 2 takes 400 MB, which only a larger job survives. */
+/* generator.rate 5: step 2 takes 400 MB, which only a larger job survives. */
 static inline Status hungry_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     const FakeState *state = pointer;
     enum { BYTES = 400 << 20 };
-    if (config_real(state->context.config, "generator.rate") == 7 && step == 2) {
+    if (config_real(state->context.config, "generator.rate") == 5 && step == 2) {
         char *block = malloc(BYTES);
         if (block == NULL) return status_no_memory(BYTES, "a test");
         for (size_t i = 0; i < BYTES; i += 4096) ((volatile char *)block)[i] = 1;
