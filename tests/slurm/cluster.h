@@ -7,7 +7,6 @@
 #define TESTS_SLURM_CLUSTER_H
 
 #include <fcntl.h>
-#include <stdarg.h>
 #include <sys/wait.h>
 
 #include "framework/log.h"
@@ -22,67 +21,9 @@
 #include "tests/test.h"
 
 #include "tests/jobs/fake_stages.h"
-
-#define PATIENCE 100.0 /* seconds that anything may take; a loaded machine is slow */
+#include "tests/slurm/devcluster.h"
 
 static const Stage *cluster_stage(StageId id);
-static char *cluster_directory;
-static pid_t cluster_owner;
-
-/* Shell ------------------------------------------------------------------------ */
-
-/* The standard output of a shell command that must succeed; freed by the caller. */
-__attribute__((format(printf, 1, 2))) static inline char *shell(const char *format, ...)
-{
-    char command[4096];
-    Text out = {0};
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(command, sizeof command, format, arguments);
-    va_end(arguments);
-    FILE *pipe = popen(command, "r");
-    CHECK(pipe != NULL);
-    char block[4096];
-    for (size_t got; (got = fread(block, 1, sizeof block, pipe)) > 0;) text_append_bytes(&out, block, got);
-    int how = pclose(pipe);
-    if (how != 0) TEST_FAIL("'%s' ended with %d: %s", command, how, text_string(&out));
-    char *copy = memory_copy_string(text_string(&out));
-    text_free(&out);
-    while (copy[0] != '\0' && copy[strlen(copy) - 1] == '\n') copy[strlen(copy) - 1] = '\0';
-    return copy;
-}
-
-#define SHELL(...) memory_free(shell(__VA_ARGS__))
-
-/* The cluster -------------------------------------------------------------------- */
-
-static inline void cluster_end(void)
-{
-    char command[512];
-    if (getpid() != cluster_owner || cluster_directory == NULL) return;
-    snprintf(command, sizeof command, "slurm/devcluster down --dir %s/cluster", cluster_directory);
-    if (system(command) != 0) fprintf(stderr, "the cluster of %s did not go down\n", cluster_directory);
-    if (getenv("E2E_KEEP") == NULL) status_free(directory_remove(cluster_directory));
-    memory_free(cluster_directory);
-    cluster_directory = NULL;
-}
-
-/* Starts it; skips the tests where there can be none. */
-static inline void cluster_need(const char *settings)
-{
-    if (getuid() != 0) SKIP("a cluster of one's own takes root");
-    if (system("command -v slurmctld >/dev/null 2>&1 && command -v munged >/dev/null 2>&1") != 0)
-        SKIP("Slurm is not installed (make deps)");
-    const char *base = getenv("TMPDIR");
-    cluster_directory = memory_format("%s/zeroth-slurm-XXXXXX", base != NULL && base[0] != '\0' ? base : "/tmp");
-    CHECK(cluster_directory != NULL && mkdtemp(cluster_directory) != NULL);
-    cluster_owner = getpid();
-    atexit(cluster_end);
-    SHELL("slurm/devcluster up --dir %s/cluster %s 2>&1", cluster_directory, settings);
-    char *conf = memory_format("%s/cluster/slurm.conf", cluster_directory);
-    setenv("SLURM_CONF", conf, 1);
-    memory_free(conf);
-}
 
 /* Studies ---------------------------------------------------------------------------- */
 
@@ -146,18 +87,6 @@ static inline SyncSummary case_sync(const Case *c)
     SyncSummary summary;
     CHECK_OK(sync_run(c->work, &options, &summary));
     return summary;
-}
-
-static inline double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
-static inline void pause_shortly(void)
-{
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 
 /* Syncs until nothing is waiting, queued or running. */
@@ -290,19 +219,6 @@ static inline char *slurm_id_of(const Case *c, const char *key)
 static inline char *node_of(const Case *c, const char *key, int attempt)
 {
     return shell("sed 's/.*\"node\":\"\\([^\"]*\\)\".*/\\1/' %s/runs/%s/%04d/slurm.json", c->work, key, attempt);
-}
-
-/* Waits until a shell condition holds. */
-__attribute__((format(printf, 1, 2))) static inline void await_shell(const char *format, ...)
-{
-    char command[2048];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(command, sizeof command, format, arguments);
-    va_end(arguments);
-    for (double end = seconds_now() + PATIENCE; seconds_now() < end; pause_shortly())
-        if (system(command) == 0) return;
-    TEST_FAIL("in %.0f seconds it did not come to '%s'", PATIENCE, command);
 }
 
 /* How many Slurm jobs were ever sent for a job. */
