@@ -82,6 +82,8 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
+# A Slurm of one's own for its tests, which are skipped without it.
+TEST_DEPS := slurm-wlm munge
 BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
@@ -97,6 +99,7 @@ deps:
 
 # The sub-make reads the paths of libraries again, after they have been installed.
 test: deps
+	$(call install,$(TEST_DEPS))
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests
 	@tests/run.sh $(OUT)
 test-asan:

@@ -6,8 +6,9 @@
 #include "jobs/sync.h"
 
 SyncOptions slurm_options(bool no_canary);
-/* A sync beside another command's purpose: its failure is a warning. */
-void sync_beside(const char *work, bool wait);
+/* A sync beside another command's purpose: its failure is a warning. True where jobs were ever submitted from there, and
+ * it was done. */
+bool sync_beside(const char *work, bool wait);
 void print_sync(const char *work, const SyncSummary *summary);
 /* zeroth run --executor slurm: submits and follows, or shows what it would submit. */
 Status run_with_slurm(const Plan *plan, bool no_canary, bool dry_run, bool quiet);

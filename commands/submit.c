@@ -12,15 +12,17 @@ SyncOptions slurm_options(bool no_canary)
     return (SyncOptions){.lookup = stage_get, .code = version_commit(), .submit = true, .wait = true, .no_canary = no_canary};
 }
 
-void sync_beside(const char *work, bool wait)
+bool sync_beside(const char *work, bool wait)
 {
     SyncOptions options = slurm_options(false);
-    SyncSummary summary;
+    SyncSummary summary = {0};
     options.wait = wait;
     char *path = path_absolute(work);
     Status status = path == NULL ? status_no_memory(0, "a path") : sync_run(path, &options, &summary);
+    bool done = status == OK && summary.used;
     if (status != OK) log_status(LOG_LEVEL_WARNING, status_wrap(status, "sync with Slurm"));
     memory_free(path);
+    return done;
 }
 
 void print_sync(const char *work, const SyncSummary *summary)

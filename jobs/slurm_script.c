@@ -81,10 +81,16 @@ typedef struct Placeholder {
     const Text *value;
 } Placeholder;
 
-/* Replaces @NAME@; a line that is only an empty value goes whole. */
+/* Replaces @NAME@; lines that are only an empty value, or a remark (#@), go whole. */
 static void fill_template(const char *template, const Placeholder *places, size_t count, Text *out)
 {
     for (const char *at = template; *at != '\0';) {
+        bool begins = at == template || at[-1] == '\n';
+        if (begins && strncmp(at, "#@", 2) == 0) {
+            at += strcspn(at, "\n");
+            at += *at == '\n';
+            continue;
+        }
         const Placeholder *found = NULL;
         size_t length = 0;
         for (size_t i = 0; i < count && found == NULL && *at == '@'; i++) {
@@ -95,7 +101,7 @@ static void fill_template(const char *template, const Placeholder *places, size_
             text_append_bytes(out, at++, 1);
             continue;
         }
-        bool alone = (at == template || at[-1] == '\n') && at[length + 2] == '\n';
+        bool alone = begins && at[length + 2] == '\n';
         text_append(out, text_string(found->value));
         at += length + 2 + (alone && found->value->length == 0);
     }

@@ -127,7 +127,7 @@ static void test_dry_run_shows_and_sends_nothing(void)
                                        "lines: [\"export NAME='a value'\"]");
     Result dry = PROGRAM("submit", path, "--dry-run");
     CHECK_CODE(dry, 0);
-    const char *const PARTS[] = {"sbatch --parsable --job-name=shard.", "--dependency=afterok:<shard.", "#SBATCH --partition='gpu'",
+    const char *const PARTS[] = {"sbatch --parsable --job-name=shard.", "--dependency=aftercorr:<shard.", "#SBATCH --partition='gpu'",
                                  "#SBATCH --account='lab'", "#SBATCH --time=90", "#SBATCH --mem=2048M", "module load 'openmpi/4.1'",
                                  "export NAME='a value'", "#SBATCH --signal=B:USR1@120", "#SBATCH --requeue",
                                  "#SBATCH --open-mode=append", "evaluate"};
