@@ -65,6 +65,7 @@ $(OUT)/commit: always
 	@mkdir -p $(@D); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) >$@
 $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
+$(OUT)/jobs/provenance.o: CFLAGS += -DZEROTH_FLAGS='"$(CFLAGS_$(BUILD))"'
 .PHONY: always
 # The batch script is compiled in.
 $(OUT)/jobs/slurm_script.o: slurm/job.sbatch.in
@@ -79,12 +80,18 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
+# A machine without locks, for tests to preload.
+$(OUT)/tests/commands/no_locks.so: tests/commands/no_locks.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 $(WARNINGS) -O2 -fPIC -shared -o $@ $<
+$(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
+
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
 # A Slurm of one's own for its tests, which are skipped without it.
 TEST_DEPS := slurm-wlm munge
-BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
+BENCH_DEPS := python3-torch python3-torchvision libopenblas0-openmp python3-numpy python3-scipy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
 	@missing=; for package in $(1); do \

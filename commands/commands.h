@@ -51,6 +51,9 @@ int command_report(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_weights(int argc, char **argv);
+int command_ledger(int argc, char **argv);
+int command_gc(int argc, char **argv);
 
 /* Flags ---------------------------------------------------------------- */
 
@@ -68,7 +71,7 @@ typedef struct Flag {
     void *value;       /* of the kind's type; untouched where the flag is absent */
 } Flag;
 
-/* Flags that every command takes. */
+/* Flags that every command takes; besides them --locks KIND, which flags_parse puts into the environment. */
 typedef struct CommonFlags {
     const char *work; /* --work DIR; NULL where absent */
     bool quiet;       /* -q: warnings and errors only */

@@ -9,7 +9,8 @@
 
 #define COMMON_HELP                                                          \
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
-    " -q quiet, -v verbose\n"
+    " -q quiet, -v verbose,\n"                                               \
+    "              --locks fcntl|lease (lease: for file systems whose locks fail)\n"
 
 #define CONTROL_HELP                                                                             \
     "  NAME              of a study in the work directory (--work)\n"                            \
@@ -62,6 +63,20 @@ static const Command COMMANDS[] = {
      "  STUDY.yaml        where that study's work directory is looked in\n"
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
+    {"ledger", command_ledger, "show|check|rebuild|migrate ...", "look into, check or remake the ledger",
+     "  ledger show [STUDY.yaml] JOB   a job's whole record: config, inputs, attempts with code, libraries and machine,\n"
+     "                                 results; JOB is its key or the start of it\n"
+     "    --format text|json\n"
+     "  ledger check [STUDY.yaml]      lists where ledger and directories disagree, and damaged artifacts\n"
+     "    --full                       compares checksums too\n"
+     "  ledger rebuild [STUDY.yaml]    makes the ledger anew from the directories\n"
+     "  ledger migrate [STUDY.yaml]    brings the ledger of an earlier program to this one's schema\n"
+     "STUDY.yaml tells the work directory, as --work does.\n"},
+    {"gc", command_gc, "", "list, then remove, what no recorded study needs",
+     "  --remove          removes what is listed; without it nothing is touched\n"
+     "  --forget NAME     drops that study's record too, and so what only it needs\n"
+     "Nothing of a job at work is touched. A study needs the jobs of the latest plan recorded for it, and of those with\n"
+     "KEY=VALUE.\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
      "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
      "                                         run again, it makes what is missing\n"
@@ -93,6 +108,14 @@ static const Command COMMANDS[] = {
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
      "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
      "  --per-class       a line per class too\n"},
+    {"weights", command_weights, "list|import|export ...", "weights from and for other programs",
+     "  weights list FILE                        tensors of a safetensors file or of a .h5 of ours\n"
+     "  weights import FILE.safetensors SEGMENTER.h5 -o NEW.h5   the network and classes of SEGMENTER with the\n"
+     "                                           weights of FILE, whatever style its names have\n"
+     "    --part backbone|body|all               body: all but the class head (all)\n"
+     "  weights export MODEL.h5 -o FILE.safetensors   a segmenter, generator or classifier\n"
+     "    --names STYLE                          zeroth, torchvision, detectron2, mask2former (default), pading\n"
+     "A study starts from such a file by segmenter.weights; docs/convert_weights.py makes one of a .pth or .pkl.\n"},
     {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning",
      "  KEY               only these; a word before a dot stands for all its keys: train\n"},
     {"doctor", command_doctor, "", "check this machine and work directory",

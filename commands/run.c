@@ -27,7 +27,7 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     char spent[16];
     text_duration(summary->seconds, spent, sizeof spent);
     fprintf(stderr, "%s: %zu trial%s, %zu job%s: %zu run in %s, %zu finished before", plan->study->name,
-            plan->study->trial_count, plural(plan->study->trial_count), plan->count, plural(plan->count),
+            plan->study->full_count, plural(plan->study->full_count), plan->count, plural(plan->count),
             summary->finished, spent, plan->finished);
     if (summary->failed > 0) fprintf(stderr, ", %zu failed", summary->failed);
     if (summary->left_out > 0) fprintf(stderr, ", %zu left out", summary->left_out);
@@ -37,7 +37,8 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     fprintf(stderr, "\n");
 }
 
-static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags)
+/* `*more` tells that what was done decides about more: a study with halving is to be planned again. */
+static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags, bool *more)
 {
     Executor *executor = NULL;
     const Config *config = plan->study->trials[0].config;
@@ -48,14 +49,15 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
     TRY(executor_allocation_present() ? executor_allocation_create(NULL, config_string(config, "slurm.mpi"), &executor)
                                       : executor_local_create(NULL, &limits, &executor));
     if (!common->quiet)
-        fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->trial_count,
-                plural(plan->study->trial_count), plan->count, plural(plan->count), plan->needed, plan->work);
+        fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->full_count,
+                plural(plan->study->full_count), plan->count, plural(plan->count), plan->needed, plan->work);
     RunnerOptions options = {.code = version_commit(), .jobs = (int)jobs, .fail_fast = flags->fail_fast,
                              .keep_going = flags->keep_going, .quiet = common->quiet};
     RunnerSummary summary;
     Status status = runner_run(plan, ledger, executor, &options, &summary);
     if (!common->quiet) print_summary(plan, &summary);
     executor->destroy(executor);
+    *more = status == OK && plan->undecided && summary.finished > 0;
     return status;
 }
 
@@ -82,14 +84,17 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     Plan *plan = NULL;
     Ledger *ledger = NULL;
     StageId last;
-    bool followed = false;
+    bool followed = false, more = false;
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
     bool slurm = flags->executor != NULL && strcmp(flags->executor, "slurm") == 0;
-    if (status == OK && slurm) status = run_with_slurm(plan, flags->no_canary, flags->dry_run, common->quiet);
-    followed = slurm;
+    if (status == OK && slurm) status = run_with_slurm(&plan, flags->no_canary, flags->dry_run, common->quiet);
     if (status == OK && !slurm) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
-    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags);
+    if (status == OK && !slurm && !followed) status = run_plan(plan, ledger, common, flags, &more);
+    while (status == OK && more) { /* the study as it was read: nobody's edits come in between */
+        status = plan_renew(&plan);
+        if (status == OK) status = run_plan(plan, ledger, common, flags, &more);
+    }
     ledger_close(ledger);
     plan_destroy(plan);
     study_destroy(study);

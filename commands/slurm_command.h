@@ -10,7 +10,8 @@ SyncOptions slurm_options(bool no_canary);
  * it was done. */
 bool sync_beside(const char *work, bool wait);
 void print_sync(const char *work, const SyncSummary *summary);
-/* zeroth run --executor slurm: submits and follows, or shows what it would submit. */
-Status run_with_slurm(const Plan *plan, bool no_canary, bool dry_run, bool quiet);
+/* zeroth run --executor slurm: submits and follows, or shows what it would submit. A study with halving is planned anew
+ * after each of its rounds. */
+Status run_with_slurm(Plan **plan, bool no_canary, bool dry_run, bool quiet);
 
 #endif

@@ -12,10 +12,16 @@ Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId 
     *study = NULL;
     *plan = NULL;
     TRY(study_read(arguments->items[0], arguments->overrides, arguments->override_count, study));
-    char *work = path_absolute(plan_work_directory(common->work, *study));
+    return plan_study(common, *study, last, plan);
+}
+
+Status plan_study(const CommonFlags *common, const Study *study, StageId last, Plan **plan)
+{
+    *plan = NULL;
+    char *work = path_absolute(plan_work_directory(common->work, study));
     if (work == NULL) return status_no_memory(0, "a path");
     PlanOptions options = {.work = work, .lookup = stage_get, .last = last};
-    Status status = plan_create(*study, &options, plan);
+    Status status = plan_create(study, &options, plan);
     memory_free(work);
     return status;
 }

@@ -8,6 +8,8 @@
 /* Study of arguments->items[0] with the overrides, and its plan in the work
  * directory that flag, study or default name (made absolute). */
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan);
+/* The plan of a study that is read already, as things are now. */
+Status plan_study(const CommonFlags *common, const Study *study, StageId last, Plan **plan);
 /* The work directory of a command without a study: flag or default. */
 const char *default_work(const CommonFlags *common);
 /* Whether an argument is a study file rather than a name: it ends in .yaml. */

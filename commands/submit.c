@@ -38,10 +38,16 @@ void print_sync(const char *work, const SyncSummary *summary)
     if (summary->note[0] != '\0') printf("%s\n", summary->note);
 }
 
-Status run_with_slurm(const Plan *plan, bool no_canary, bool dry_run, bool quiet)
+Status run_with_slurm(Plan **plan, bool no_canary, bool dry_run, bool quiet)
 {
     SyncOptions options = slurm_options(no_canary);
-    return dry_run ? sync_dry_run(plan, &options, stdout) : sync_follow(plan, &options, quiet);
+    if (dry_run) return sync_dry_run(*plan, &options, stdout);
+    for (;;) {
+        bool undecided = (*plan)->undecided && (*plan)->needed > 0;
+        TRY(sync_follow(*plan, &options, quiet));
+        if (!undecided) return OK;
+        TRY(plan_renew(plan));
+    }
 }
 
 static Status submit(const Plan *plan, bool no_canary, bool dry_run, bool quiet)
@@ -51,6 +57,8 @@ static Status submit(const Plan *plan, bool no_canary, bool dry_run, bool quiet)
     SyncSummary summary;
     TRY(sync_submit(plan, &options, &summary));
     if (!quiet) print_sync(plan->work, &summary);
+    if (!quiet && plan->undecided)
+        printf("this is one round of its halving: submit it again when these jobs are done, or use 'zeroth run --executor slurm'\n");
     return OK;
 }
 

@@ -45,6 +45,13 @@ Status comm_send_begin(Comm *comm, const void *data, size_t bytes, int to, int t
 Status comm_receive_begin(Comm *comm, void *data, size_t bytes, int from, int tag, CommRequest *request);
 Status comm_test(CommRequest *request, bool *done);
 
+/* Processor time, in seconds, that the thread which made `comm` has spent on waiting for other ranks, a wait under way
+ * included: MPI spins, so a rank that waits for ever looks busy otherwise. From any thread; 0 for NULL and one rank. */
+double comm_waited(const Comm *comm);
+/* Around a loop that does nothing but comm_test: a wait too. */
+void comm_wait_begins(Comm *comm);
+void comm_wait_ends(Comm *comm);
+
 /* Ends all ranks at once with that exit code (MPI_Abort). Local. */
 void comm_abort(Comm *comm, int exit_code) __attribute__((noreturn));
 

@@ -122,7 +122,7 @@ static void beat(Attempt *attempt)
     JsonWriter writer;
     event_begin(&writer, EVENT_HEARTBEAT);
     add_integer(&writer, "step", atomic_load(&attempt->beat_step));
-    add_real(&writer, "cpu", (double)used.tv_sec + (double)used.tv_nsec * 1e-9);
+    add_real(&writer, "cpu", (double)used.tv_sec + (double)used.tv_nsec * 1e-9 - comm_waited(attempt->comm));
     status_free(event_append(&writer, attempt->events, false));
 }
 

@@ -160,7 +160,9 @@ static Status plan_trial(Planner *planner, size_t trial)
         const Config *config = plan->study->trials[trial].config;
         Fingerprint fingerprint;
         Hash128 key;
-        TRY(find_fingerprint(planner, stage, config, &fingerprint));
+        Status found = find_fingerprint(planner, stage, config, &fingerprint);
+        TRY(plan->study->group_count > 1 ? status_wrap(found, "%s: %s", plan->study->path, plan->study->trials[trial].group)
+                                         : status_wrap(found, "%s", plan->study->path));
         TRY(compute_key(planner, stage, config, fingerprint.hash, trial_jobs, &key));
         uint32_t index = 0;
         TRY(hash_map_insert(&planner->keys, key, (uint32_t)plan->count, &index));
@@ -289,6 +291,8 @@ Status plan_create(const Study *study, const PlanOptions *options, Plan **out)
     Plan *plan = memory_alloc_zero(1, sizeof *plan);
     if (plan == NULL) return no_memory();
     plan->study = study;
+    plan->lookup = options->lookup;
+    plan->last = options->last;
     Planner planner = {.plan = plan, .options = options};
     Status status = fill(&planner);
     hash_map_free(&planner.keys);
@@ -299,6 +303,16 @@ Status plan_create(const Study *study, const PlanOptions *options, Plan **out)
     else
         plan_destroy(plan);
     return status;
+}
+
+Status plan_renew(Plan **plan)
+{
+    PlanOptions options = {.work = (*plan)->work, .lookup = (*plan)->lookup, .last = (*plan)->last};
+    Plan *renewed;
+    TRY(plan_create((*plan)->study, &options, &renewed));
+    plan_destroy(*plan);
+    *plan = renewed;
+    return OK;
 }
 
 void plan_destroy(Plan *plan)

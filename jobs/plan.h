@@ -52,12 +52,14 @@ typedef struct Plan {
     char *work;
     PlanJob *jobs;                /* inputs before what reads them */
     size_t count;
+    StageLookup lookup;           /* as planned with */
+    StageId last;
     Arena *arena;                 /* of fingerprints */
     uint32_t *trial_jobs;         /* [trial_count, STAGE_COUNT]: index or NO_JOB */
     size_t finished, needed;
     size_t stage_count[STAGE_COUNT], stage_needed[STAGE_COUNT];
     Halving *halving;             /* verdicts; NULL where the study has none */
-    bool undecided;               /* a later rung waits for what is needed now: do { plan; run } while (undecided) */
+    bool undecided;               /* a later rung waits for what is needed now: do { run } while (undecided, renewed) */
 } Plan;
 
 typedef struct PlanOptions {
@@ -73,6 +75,9 @@ typedef struct PlanOptions {
  * decided so far; where the plan stops before metrics, those of the first. */
 Status plan_create(const Study *study, const PlanOptions *options, Plan **plan);
 void plan_destroy(Plan *plan);
+/* Replaces a plan by one of the same study, work directory and stages that knows what has finished since, as whoever
+ * runs a plan that was undecided needs next. After a failure *plan is as before. */
+Status plan_renew(Plan **plan);
 
 /* The job of a trial's last stage: the one whose artifact holds its metrics. NO_JOB where the plan stops before. */
 uint32_t plan_trial_job(const Plan *plan, size_t trial, StageId stage);

@@ -142,6 +142,15 @@ static Status run_loop(Runner *runner)
     }
 }
 
+/* Jobs that are only for trials which halving has stopped. */
+static void mark_skipped(Runner *runner)
+{
+    for (size_t job = 0; job < runner->plan->count; job++)
+        if (runner->plan->jobs[job].need == JOB_SKIPPED)
+            runner_note(runner, ledger_set_state(runner->ledger, runner->plan->jobs[job].key, STATE_SKIPPED, "halving",
+                                                 "its trials were stopped early: see 'zeroth plan --halving'"));
+}
+
 /* Whole ---------------------------------------------------------------------------------------------- */
 
 static void sum_up(const Runner *runner, RunnerSummary *summary)
@@ -206,6 +215,7 @@ Status runner_run(const Plan *plan, Ledger *ledger, Executor *executor, const Ru
     /* Before the plan is recorded, the ledger tells which jobs have ended since it last heard of them. */
     runner_note(&runner, runner_catch_up(ledger, plan->work));
     Status status = ledger_record_plan(ledger, plan);
+    if (status == OK) mark_skipped(&runner);
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         runner_note(&runner, ledger_mean_seconds(ledger, (StageId)stage, &runner.mean_seconds[stage]));
     if (status == OK) status = runner_build_graph(&runner);

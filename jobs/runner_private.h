@@ -4,6 +4,7 @@
  *     runner_ready.c      what could start now, and what does
  *     runner_attempts.c   how an attempt begins, or is adopted
  *     runner_ends.c       what its end means
+ *     runner_failures.c   what a failure means, also for others
  *     runner_catch_up.c   what earlier runners did not write down
  *     runner_control.c    what users ask
  *     runner_look.c       looking at running attempts, and showing them */
@@ -123,7 +124,11 @@ void runner_stop_attempt(Runner *runner, const RunningAttempt *attempt, bool har
 /* runner_ends.c */
 /* The attempt at `index` of `running` has ended; `end` is NULL for an adopted one. */
 Status runner_end(Runner *runner, size_t index, const ExecutorEnd *end);
-/* A job that could not even be started. */
+
+/* runner_failures.c */
+/* `attempt` is NULL for a job that could not even be started. */
+Status runner_fail_job(Runner *runner, uint32_t job, const RunningAttempt *attempt, ExitCause cause, const char *message);
+/* The same by the status of the start, which it takes; without memory it is returned. */
 Status runner_start_failed(Runner *runner, uint32_t job, Status status);
 /* Forgets failures of a stage, so that its jobs are tried afresh. */
 void runner_forget_failures(Runner *runner, StageId stage);

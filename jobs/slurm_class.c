@@ -6,7 +6,7 @@
 
 /* What every job needs of the shell that submitted it. Named one by one: with all of them, queued jobs would
  * depend on what that shell happened to hold. */
-#define EXPORTS "HOME,USER,LOGNAME,SHELL,LANG,PATH,LD_LIBRARY_PATH,MODULEPATH,MODULESHOME,TMPDIR"
+#define EXPORTS "HOME,USER,LOGNAME,SHELL,LANG,PATH,LD_LIBRARY_PATH,MODULEPATH,MODULESHOME,TMPDIR,ZEROTH_LOCKS"
 
 static void add_option(Text *out, const char *name, const char *value)
 {

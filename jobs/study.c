@@ -142,7 +142,7 @@ static Status collect_axes(StudyReader *reader, const Sweep *sweep)
         for (size_t j = 0; j < sweep->dimensions[i].count; j++) {
             const Point *point = &sweep->dimensions[i].points[j];
             for (size_t k = 0; k < point->count; k++) {
-                bool known = false;
+                bool known = config_find_key(point->settings[k].key, NULL)->stages == 0; /* no difference to a result */
                 for (size_t a = 0; a < study->axis_count && !known; a++)
                     known = study->axes[a] == point->settings[k].key;
                 if (!known) study->axes[study->axis_count++] = point->settings[k].key;
@@ -185,6 +185,19 @@ static Status read_root(StudyReader *reader, const Yaml *root, Config *base)
     return read_trials(reader, root, base);
 }
 
+static Status keep_overrides(const StudyReader *reader)
+{
+    Study *study = reader->study;
+    study->overrides = arena_alloc(study->arena, ((size_t)reader->override_count + 1) * sizeof *study->overrides);
+    if (study->overrides == NULL) return study_no_memory();
+    for (int i = 0; i < reader->override_count; i++) {
+        const char *text = arena_copy_string(study->arena, reader->overrides[i]);
+        if (text == NULL) return study_no_memory();
+        study->overrides[study->override_count++] = text;
+    }
+    return OK;
+}
+
 Status study_read(const char *path, char *const *overrides, int override_count, Study **out)
 {
     *out = NULL;
@@ -197,6 +210,7 @@ Status study_read(const char *path, char *const *overrides, int override_count, 
     study->arena = arena_create(64 * 1024);
     if (study->arena == NULL || (study->path = arena_copy_string(study->arena, path)) == NULL)
         TRY_GOTO(status, study_no_memory(), end);
+    TRY_GOTO(status, keep_overrides(&reader), end);
     TRY_GOTO(status, file_read(path, MAX_BYTES, &study->text, &study->bytes), end);
     TRY_GOTO(status, yaml_parse(study->text, study->bytes, path, &root), end);
     TRY_GOTO(status, config_create(&base), end);

@@ -114,6 +114,8 @@ typedef struct Study {
     size_t metric_count;
     const char **group_by;/* report: group_by, or none */
     size_t group_by_count;
+    const char **overrides; /* KEY=VALUE as given */
+    size_t override_count;
     char *text;           /* the file as read, for the record */
     size_t bytes;
     Arena *arena;         /* all strings and arrays above */

@@ -22,6 +22,11 @@ void *study_allocate(StudyReader *reader, size_t count, size_t size)
     return block;
 }
 
+bool study_is_told_by(const char *key)
+{
+    return strcmp(key, "seed") != 0 && config_find_key(key, NULL)->stages != 0;
+}
+
 bool study_is_overridden(const StudyReader *reader, const char *key)
 {
     size_t length = strlen(key);

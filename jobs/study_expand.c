@@ -22,7 +22,7 @@ static Status write_group(const Study *study, const Trial *trial, Text *text)
     bool by_default = study->group_by_count == 0;
     if (by_default && trial->variant[0] != '\0') text_append(text, trial->variant);
     for (size_t i = 0; by_default && i < trial->value_count; i++)
-        if (strcmp(trial->values[i].key, "seed") != 0)
+        if (study_is_told_by(trial->values[i].key))
             text_format(text, "%s%s=%s", text->length > 0 ? ", " : "", trial->values[i].key, trial->values[i].text);
     for (size_t i = 0; i < study->group_by_count; i++) {
         const char *key = study->group_by[i], *comma = text->length > 0 ? ", " : "";

@@ -63,6 +63,9 @@ typedef struct Members {
     size_t count;
 } Members;
 
+/* Whether groups are told apart by an axis of this key: seeds are what a group has several of, and what no stage reads
+ * (run.generator.memory, zipped with a size) makes no difference to a result. */
+bool study_is_told_by(const char *key);
 bool study_is_overridden(const StudyReader *reader, const char *key);
 Status study_no_memory(void);
 Status study_bad(const StudyReader *reader, const Yaml *yaml, const char *what); /* "FILE:LINE: what" */

@@ -32,6 +32,11 @@ static Status read_axis(StudyReader *reader, const char *key, const Yaml *yaml, 
     Values values;
     if (strcmp(key, VARIANT_KEY) == 0)
         return study_bad(reader, yaml, "all variants run; leave some out by exclude: [{variant: NAME}]");
+    static const char *const TOP[] = {"exclude", "variants", "halving", "report", "config"};
+    for (size_t i = 0; i < sizeof TOP / sizeof TOP[0]; i++)
+        if (strcmp(key, TOP[i]) == 0)
+            return status_error(STATUS_INVALID, "%s:%d: '%s' stands beside 'sweep:', not below it", reader->study->path,
+                                yaml->line, key);
     if (config_find_key(key, NULL) == NULL) { /* before its values, whose errors would be beside the point */
         const char *ignored;
         TRY(study_check_value(reader, key, yaml, &ignored));

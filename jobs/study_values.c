@@ -108,7 +108,7 @@ Status study_read_values(StudyReader *reader, const char *key, const Yaml *yaml,
             TRY(study_read_conditions(reader, item, when));
             continue;
         }
-        if (out->count > 0) return study_bad(reader, item, "an axis has one of " NOTATIONS);
+        size_t before = out->count;
         if (strcmp(notation, "values") == 0 || strcmp(notation, "list") == 0)
             TRY(read_list_values(reader, item, out));
         else if (strcmp(notation, "range") == 0)
@@ -124,6 +124,7 @@ Status study_read_values(StudyReader *reader, const char *key, const Yaml *yaml,
         else
             return status_error(STATUS_INVALID, "%s:%d: unknown axis notation '%s': use a list, " NOTATIONS "%s",
                                 reader->study->path, item->line, notation, when != NULL ? ", and 'when'" : "");
+        if (before > 0) return study_bad(reader, item, "an axis has one of " NOTATIONS);
     }
     return out->count > 0 ? OK : study_bad(reader, yaml, "an axis has one of " NOTATIONS);
 }

@@ -385,7 +385,7 @@ static Status fingerprint_directory(const char *path, Hasher *hasher)
     return status;
 }
 
-static Status fingerprint_json(const char *path, Hasher *hasher)
+static Status fingerprint_file(const char *path, Hasher *hasher)
 {
     Hash128 hash;
     int64_t bytes;
@@ -395,17 +395,21 @@ static Status fingerprint_json(const char *path, Hasher *hasher)
     return OK;
 }
 
+static Status begin_part(Hasher *hasher, const char *const *parts, int part)
+{
+    return parts != NULL ? hasher_begin_part(hasher, parts[part]) : OK;
+}
+
 Status import_fingerprint(const ImportOptions *options, const char *const parts[6], Hasher *hasher)
 {
     const CocoSource *sources[] = {&options->train, &options->val};
-    for (int part = 0; part < 3 * SPLIT_COUNT; part++) {
-        const CocoSource *source = sources[part / 3];
-        if (parts != NULL) TRY(hasher_begin_part(hasher, parts[part]));
-        switch (part % 3) {
-        case 0: TRY(fingerprint_json(source->json, hasher)); break;
-        case 1: TRY(fingerprint_directory(source->images, hasher)); break;
-        default: TRY(fingerprint_directory(source->panoptic, hasher)); break;
-        }
+    for (int s = 0; s < SPLIT_COUNT; s++) {
+        TRY(begin_part(hasher, parts, 3 * s));
+        TRY(fingerprint_file(sources[s]->json, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 1));
+        TRY(fingerprint_directory(sources[s]->images, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 2));
+        TRY(fingerprint_directory(sources[s]->panoptic, hasher));
     }
     return OK;
 }

@@ -11,10 +11,10 @@
 #include "jobs/resources.h"
 #include "jobs/stage.h"
 #include "jobs/stages/segmenter_setup.h"
+#include "jobs/stages/weight_exchange.h"
 #include "jobs/stages/weights.h"
 #include "models/engine/gradient_tree.h"
 #include "models/segmenter/augment.h"
-#include "storage/safetensors.h"
 
 #define STATE_KIND "backbone-state"
 #define MAX_SEGMENTS 65536
@@ -84,26 +84,6 @@ static Status backbone_fingerprint(const Config *config, Hasher *hasher)
     return OK;
 }
 
-/* Every tensor of the backbone comes from the file; one that is absent there is an error by name. */
-static Status load_backbone_weights(Segmenter *segmenter, const char *path, bool leads)
-{
-    const char prefix[] = "backbone.";
-    Parameters *parameters = segmenter_parameters(segmenter);
-    Safetensors *file;
-    TRY(safetensors_open(path, &file));
-    Status status = OK;
-    int loaded = 0;
-    for (int i = 0; i < parameters->count && status == OK; i++) {
-        Parameter *p = parameters->items[i];
-        if (strncmp(p->name, prefix, sizeof prefix - 1) != 0) continue;
-        status = safetensors_read(file, p->name + sizeof prefix - 1, p->rank, p->shape, p->value);
-        loaded++;
-    }
-    safetensors_close(file);
-    if (status == OK && leads) LOG_INFO("%s: %d tensors of the backbone", path, loaded);
-    return status_wrap(status, "segmenter.weights: %s", path);
-}
-
 static Status create_images(BackboneState *state)
 {
     size_t pixels = (size_t)state->augment.height * (size_t)state->augment.width;
@@ -171,6 +151,7 @@ static Status read_training_config(const Config *config, BackboneState *state)
         .width = (int)config_list_integer(config, "train.crop", 1),
         .scale_low = config_list_real(config, "train.scale", 0),
         .scale_high = config_list_real(config, "train.scale", 1),
+        .scale_of = (AugmentScale)config_choice(config, "train.scale_of"),
         .flip = config_bool(config, "train.flip"),
         .colour = config_real(config, "train.colour"),
     };
@@ -219,7 +200,13 @@ static Status backbone_start(const StageContext *context, void **out, int64_t *t
     SegmenterConfig setup = segmenter_config_from(config, classes->seen_count);
     TRY(segmenter_create(&setup, backend_cpu(), DTYPE_F32, context->seed, &state->segmenter));
     const char *weights = config_string(config, "segmenter.weights");
-    if (weights[0] != '\0') TRY(load_backbone_weights(state->segmenter, weights, comm_rank(context->comm) == 0));
+    if (weights[0] != '\0') {
+        WeightPart part = (WeightPart)config_choice(config, "segmenter.load");
+        TRY(status_wrap(weights_import(weights, part, classes, state->segmenter), "segmenter.weights"));
+        if (comm_rank(context->comm) == 0)
+            LOG_INFO("%s: %s", weights, part == WEIGHT_PART_BACKBONE ? "the backbone" : part == WEIGHT_PART_BODY ?
+                     "all but the class head" : "all weights");
+    }
     TRY(create_optimizer(config, state));
     TRY(create_images(state));
     if (comm_rank(context->comm) == 0)

@@ -319,7 +319,9 @@ void gradient_tree_push(GradientTree *tree)
 Status gradient_tree_finish(GradientTree *tree)
 {
     start_all(tree);
+    comm_wait_begins(tree->comm);
     while (!advance_all(tree)) continue;
+    comm_wait_ends(tree->comm);
     Status failure = tree->failure;
     tree->failure = OK;
     return failure;

@@ -5,6 +5,7 @@
  * processes (this program as `attempt SPEC`) in the same order of dependence;
  * what differs is the scheduler. One at a time shows its overhead per job. */
 #include <stdarg.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "framework/json.h"
@@ -23,6 +24,15 @@ static double seconds(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* Of this process alone. */
+static double processor_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           1e-6 * (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
 }
 
 /* One job each: the stages do nothing but what every attempt does. */
@@ -122,6 +132,7 @@ static double run_peer(const char *directory, const char *peer, const char *comm
 
 typedef struct Times {
     double ours, make, snakemake;
+    double scheduler; /* processor time of ours, its jobs not counted */
 } Times;
 
 static void keep_best(double *best, double spent)
@@ -135,7 +146,9 @@ static Times measure(const char *root, int cores)
     for (int round = 0; round < rounds; round++) {
         char *directory = memory_format("%s/%d-%d", root, cores, round);
         CHECK_OK(directory_create(directory));
+        double before = processor_seconds();
         keep_best(&best.ours, run_ours(directory, cores));
+        keep_best(&best.scheduler, processor_seconds() - before);
         write_recipes(directory);
         keep_best(&best.make, run_peer(directory, "make", "make -s -j", cores));
         if (with_snakemake && round == 0 && cores > 1)
@@ -163,6 +176,7 @@ static void bench(void)
         printf("jobs: no Snakemake here\n");
     printf("jobs: one at a time: %.2f ms a job, of which %.2f under GNU make: overhead %.2f ms; wanted below 5\n",
            1e3 * one.ours / jobs, 1e3 * one.make / jobs, 1e3 * (one.ours - one.make) / jobs);
+    printf("jobs: processor time of the scheduler: %.2f ms a job\n", 1e3 * one.scheduler / jobs);
 }
 
 int main(int argc, char **argv)

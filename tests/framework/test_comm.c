@@ -1,6 +1,7 @@
 #include "framework/comm.h"
 
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tests/test.h"
 
@@ -33,6 +34,7 @@ static void test_alone(void)
     CHECK_INT(values[1], -4);
     comm_destroy(alone);
     comm_destroy(NULL);
+    CHECK(comm_waited(NULL) == 0);
     CHECK_INT(comm_rank(NULL), 0);
     CHECK_INT(comm_size(NULL), 1);
     CHECK_OK(comm_barrier(NULL));
@@ -104,6 +106,18 @@ static void ranks_overlap(void)
         while (!done && status == OK) status = comm_test(&receives[0], &done);
         CHECK_FAILS(status, STATUS_INTERNAL, "2 bytes where 4");
     }
+    /* Waiting is not working, whatever MPI does meanwhile. */
+    double before = comm_waited(comm);
+    if (rank == 0) nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+    if (rank == 0) CHECK(comm_waited(comm) == before);
+    CHECK_OK(comm_barrier(comm));
+    CHECK(comm_waited(comm) > before);
+    comm_wait_begins(comm);
+    double begun = comm_waited(comm);
+    for (volatile int i = 0; i < 1000000; i++) continue;
+    CHECK(comm_waited(comm) > begun); /* the one under way counts */
+    comm_wait_ends(comm);
+    CHECK(comm_waited(comm) > begun);
     double parts[3] = {0};
     parts[rank] = rank == 1 ? (double)NAN : rank + 0.5;
     CHECK_OK(comm_gather(comm, parts, sizeof parts[0]));

@@ -73,7 +73,7 @@ static void test_rungs_go_by_the_best(void)
     CHECK_INT(c.plan->stage_needed[STAGE_GENERATOR], 8);
     CHECK_INT(c.plan->stage_needed[STAGE_BACKBONE], 2); /* of the seeds: rungs share what the budget does not touch */
     finish_rung(&c, 0, (const char *const[]){"0.1", "0.4", "0.2", "0.3"});
-    plan_again(&c);
+    CHECK_OK(plan_renew(&c.plan));
     CHECK(c.plan->undecided);
     CHECK_INT(c.plan->needed, 8);
     check_needs(&c, 0, JOB_FINISHED, JOB_FINISHED, JOB_FINISHED, JOB_FINISHED);

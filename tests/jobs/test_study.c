@@ -208,6 +208,18 @@ static void test_ranges(void)
                  "segmenter.blocks=[1, 2]");
 }
 
+/* Resources may follow a size; rows of a report do not tell them. */
+static void test_resources_beside_an_axis(void)
+{
+    Study *study;
+    CHECK_OK(read_study("sweep: {zip: {run.generator.memory: [1G, 2G], generator.primitives: [50, 100]}}", &study));
+    CHECK_INT(study->trial_count, 2);
+    CHECK_INT(study->axis_count, 1);
+    CHECK_STRING(study->trials[1].group, "generator.primitives=100");
+    CHECK_NEAR(config_real(study->trials[1].config, "run.generator.memory"), 2147483648.0, 0);
+    study_destroy(study);
+}
+
 static void test_halving(void)
 {
     Study *study;
@@ -317,6 +329,8 @@ static void test_refused(void)
         {"report: {metric: [a]}", "unknown 'metric' in report: did you mean 'metrics'?"},
         {"report: {group_by: [varant]}", "unknown key 'varant'"},
         {"sweep: {variant: [a]}", "all variants run"},
+        {"sweep:\n  exclude: [{seed: 1}]", "demo.yaml:2: 'exclude' stands beside 'sweep:', not below it"},
+        {"sweep: {seed: {values: [1], if: {train.batch: 8}}}", "unknown axis notation 'if'"},
         {"sweep: {generator: {layrs: [1]}}", "unknown key 'generator.layrs': did you mean 'generator.layers'?"},
         {"sweep:\n  run.threads: [1, 2]", "demo.yaml:2: no stage reads 'run.threads', so trials that differ in it alone"},
         {"sweep:\n  seed: [1]\n  zip:\n    seed: [1]\n    train.steps: [2]",
@@ -342,7 +356,7 @@ static void test_refused(void)
         {"halving: {metric: pq, key: seed}", "'seed' is no budget"},
         {"halving: {metric: pq, key: train.steps, factor: 1}", "factor is an integer between 2 and"},
         {"halving: {metric: pq, key: train.steps, rung: 2}", "did you mean 'rungs'?"},
-        {"config: {seed: 1}\nsweep:\n  train.steps: [0]", "demo.yaml:3: 'train.steps' is 0, but must be between 1 and"}};
+        {"config: {seed: 1}\nsweep:\n  train.steps: [-1]", "demo.yaml:3: 'train.steps' is -1, but must be between 0 and"}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         Study *study;
         CHECK_FAILS(read_study(CASES[i].text, &study), STATUS_INVALID, CASES[i].part);
@@ -384,5 +398,5 @@ TEST_MAIN(TEST(test_base_only), TEST(test_grid_and_variants), TEST(test_notation
           TEST(test_random_is_reproducible_and_keyed), TEST(test_conditions_and_exclusions),
           TEST(test_conditions_everywhere),
           TEST(test_conditions_on_conditional_axes), TEST(test_exclusions_by_variant), TEST(test_nested_groups),
-          TEST(test_ranges), TEST(test_halving), TEST(test_duplicates_collapse), TEST(test_command_line_wins), TEST(test_group_by), TEST(test_refused),
+          TEST(test_ranges), TEST(test_resources_beside_an_axis), TEST(test_halving), TEST(test_duplicates_collapse), TEST(test_command_line_wins), TEST(test_group_by), TEST(test_refused),
           TEST(test_any_failed_allocation), TEST(test_clean_up))
