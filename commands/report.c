@@ -1,7 +1,7 @@
 /* zeroth report: the scores of a study. */
 #include <stdio.h>
 
-#include "commands/commands.h"
+#include "commands/slurm_command.h"
 #include "framework/memory.h"
 #include "jobs/artifact.h"
 #include "jobs/report.h"
@@ -32,6 +32,7 @@ static Status print_report(const Arguments *arguments, const char *work, const c
     Status status;
     TRY_GOTO(status, study_read(arguments->items[0], arguments->overrides, arguments->override_count, &study), done);
     PlanOptions options = {.work = plan_work_directory(work, study), .lookup = stage_get, .last = STAGE_COUNT};
+    sync_beside(options.work, false);
     TRY_GOTO(status, plan_create(study, &options, &plan), done);
     if (models) {
         status = print_models(plan);
