@@ -167,7 +167,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     REAL("calibration.budget", "0.05", 0, 1, EVALUATE,
          "share of right training queries of seen classes that the bias may cost, where calibration.kind is budget"),
     REALS("calibration.curve", "[-6, -3, -1.5, 0, 1.5, 3, 6]", -100, 100, EVALUATE,
-          "biases of the seen-unseen trade-off curve, besides both infinities; []: no curve"),
+          "biases of the seen-unseen trade-off curve, besides both infinities; each is an evaluation more. []: no curve"),
     STRINGS("evaluate.export", "", EVALUATE, "predictions kept as files for other scorers: panoptic, instances, semantic"),
     INTEGER("evaluate.pictures", "6", 0, 100000, EVALUATE, "side-by-side pictures written"),
 
