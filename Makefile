@@ -3,6 +3,8 @@
 # make demo       installs what is missing, builds, runs the demo study
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
+# make page       the dashboard's page alone, by npm; fails where that cannot be
+# make dist       a release archive with the page built in, in build/dist
 # BUILD=asan      the same under AddressSanitizer and UBSan
 BUILD ?= release
 OUT := build/$(BUILD)
@@ -10,7 +12,7 @@ OUT := build/$(BUILD)
 CC := gcc
 MPICC_CFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
 MPICC_LIBS = $(shell mpicc --showme:link 2>/dev/null)
-PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate
+PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate libmicrohttpd
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null || echo -I/usr/include/hdf5/serial)
 HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -L/usr/lib/x86_64-linux-gnu/hdf5/serial -lhdf5)
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell \
@@ -43,7 +45,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan demo bench parity clean
+.PHONY: all lib tests benches deps test test-asan demo bench parity page dist clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -66,6 +68,26 @@ $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
 .PHONY: always
 
+# The dashboard's page, one HTML file, is embedded into the program. A release archive has it built in
+# (dashboards/page.html); else npm makes it; without npm it is empty, and `zeroth dashboard` says so.
+PAGE := build/page/page.html
+PAGE_SOURCES := $(wildcard dashboards/page/*.ts dashboards/page/*.css dashboards/page/*.html dashboards/page/*.mjs \
+                  dashboards/page/*.json dashboards/page/.npmrc dashboards/page.html)
+$(PAGE): $(PAGE_SOURCES) dashboards/page/make.sh
+	@dashboards/page/make.sh $@
+page:
+	@rm -f $(PAGE)
+	@dashboards/page/make.sh $(PAGE) strict
+$(OUT)/dashboards/page.o: $(PAGE)
+$(OUT)/dashboards/page.o: CFLAGS += -DPAGE_FILE=$(PAGE)
+
+# A release: the sources of HEAD with the page built in.
+dist: page
+	@name=zeroth-$(firstword $(subst +, ,$(COMMIT))); mkdir -p build/dist; \
+	git archive --format=tar --prefix=$$name/ HEAD >build/dist/$$name.tar && \
+	tar --append --file=build/dist/$$name.tar --owner=0 --group=0 --transform="s|^$(PAGE)|$$name/dashboards/page.html|" $(PAGE) && \
+	gzip -nf build/dist/$$name.tar && echo build/dist/$$name.tar.gz
+
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"
@@ -78,7 +100,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
-        libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
+        libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev libmicrohttpd-dev
 BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install

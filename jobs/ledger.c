@@ -1,8 +1,7 @@
-/* The only file with SQL. */
-#include "jobs/ledger.h"
+/* Writes the ledger, and answers what commands ask; ledger_query.c answers the dashboard. No other file has SQL. */
+#include "jobs/ledger_private.h"
 
 #include <assert.h>
-#include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -121,6 +120,16 @@ static Status check(const Ledger *ledger, int result)
                         ledger->database != NULL ? sqlite3_errmsg(ledger->database) : sqlite3_errstr(result),
                         code == STATUS_CORRUPT ? ": remove it, and run a study again: it is only a copy of what the "
                                                  "directories hold" : "");
+}
+
+sqlite3 *ledger_database(Ledger *ledger)
+{
+    return ledger->database;
+}
+
+Status ledger_check(const Ledger *ledger, int result)
+{
+    return check(ledger, result);
 }
 
 static Status execute(Ledger *ledger, const char *sql)

@@ -1,0 +1,86 @@
+/* Pictures and scores of classes, from artifacts of evaluate jobs. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dashboards/endpoints_private.h"
+#include "dashboards/work_files.h"
+#include "framework/files.h"
+#include "jobs/artifact.h"
+
+static bool is_picture(const char *name)
+{
+    size_t length = strlen(name);
+    return work_is_plain_name(name) && length > 4 && strcmp(name + length - 4, ".png") == 0;
+}
+
+Status answer_pictures(Store *store, const Request *request, Answer *answer)
+{
+    const char *key;
+    char path[96], **names;
+    size_t count;
+    Json *scores = NULL;
+    TRY(request_key(request, &key));
+    snprintf(path, sizeof path, "artifacts/%s/pictures.json", key);
+    Status status = work_read_json(store->work, path, &scores);
+    if (status_code(status) == STATUS_NO_MEMORY) return status;
+    status_free(status); /* pictures of an older program have no scores */
+    snprintf(path, sizeof path, "artifacts/%s/pictures", key);
+    status = work_list(store->work, path, &names, &count);
+    if (status != OK) {
+        json_destroy(scores);
+        return status;
+    }
+    JsonWriter writer = {0};
+    json_begin_object(&writer);
+    json_key(&writer, "names");
+    json_begin_array(&writer);
+    for (size_t i = 0; i < count; i++)
+        if (is_picture(names[i])) json_string(&writer, names[i]);
+    json_end_array(&writer);
+    if (scores != NULL) {
+        json_key(&writer, "scores");
+        json_value(&writer, scores);
+    }
+    json_end_object(&writer);
+    names_free(names, count);
+    json_destroy(scores);
+    return answer_json(&writer, answer);
+}
+
+Status answer_picture(Store *store, const Request *request, Answer *answer)
+{
+    const char *key, *name;
+    char path[320];
+    int fd;
+    struct stat info;
+    TRY(request_key(request, &key));
+    TRY(request_text(request, "name", &name));
+    if (!is_picture(name)) return status_error(STATUS_USAGE, "the argument 'name' is no picture's name");
+    snprintf(path, sizeof path, "artifacts/%s/pictures/%s", key, name);
+    TRY(work_open(store->work, path, &fd));
+    *answer = (Answer){.code = 200, .type = "image/png", .fd = fd, .lasting = true};
+    if (fstat(fd, &info) != 0) return status_error(STATUS_IO, "%s: cannot be looked at", path);
+    answer->bytes = (size_t)info.st_size;
+    return OK;
+}
+
+Status answer_classes(Store *store, const Request *request, Answer *answer)
+{
+    const char *key;
+    char path[96];
+    Json *metrics;
+    TRY(request_key(request, &key));
+    snprintf(path, sizeof path, "artifacts/%s/" METRICS_NAME, key);
+    TRY(work_read_json(store->work, path, &metrics));
+    const Json *classes = json_member(metrics, "classes");
+    JsonWriter writer = {0};
+    json_begin_object(&writer);
+    json_key(&writer, "classes");
+    if (classes != NULL) json_value(&writer, classes);
+    else json_raw(&writer, "{}");
+    json_end_object(&writer);
+    json_destroy(metrics);
+    answer->lasting = true;
+    return answer_json(&writer, answer);
+}

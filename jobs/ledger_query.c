@@ -1,0 +1,223 @@
+/* SQL of the dashboard's questions. Statements are made for each question: it is asked once a second, not once a row. */
+#include "jobs/ledger_query.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "jobs/ledger_private.h"
+
+typedef struct Question {
+    Ledger *ledger;
+    sqlite3_stmt *row;
+} Question;
+
+/* Binds arguments by letters: s text, i int64_t. Ended by question_end, after a failure too. */
+static Status question_begin(Question *question, Ledger *ledger, const char *sql, const char *types, ...)
+{
+    *question = (Question){.ledger = ledger};
+    TRY(ledger_check(ledger, sqlite3_prepare_v2(ledger_database(ledger), sql, -1, &question->row, NULL)));
+    va_list arguments;
+    va_start(arguments, types);
+    int result = SQLITE_OK;
+    for (int i = 0; types[i] != '\0' && result == SQLITE_OK; i++) {
+        if (types[i] == 's')
+            result = sqlite3_bind_text(question->row, i + 1, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+        else
+            result = sqlite3_bind_int64(question->row, i + 1, va_arg(arguments, int64_t));
+    }
+    va_end(arguments);
+    return ledger_check(ledger, result);
+}
+
+/* The next row; false at the end, or where something failed before. */
+static bool question_next(Question *question, Status *status)
+{
+    if (*status != OK) return false;
+    int result = sqlite3_step(question->row);
+    if (result == SQLITE_ROW) return true;
+    *status = ledger_check(question->ledger, result);
+    return false;
+}
+
+static Status question_end(Question *question, Status status)
+{
+    sqlite3_finalize(question->row);
+    return status;
+}
+
+static const char *text_at(const Question *question, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(question->row, column);
+    return text != NULL ? text : "";
+}
+
+static int64_t integer_at(const Question *question, int column)
+{
+    return sqlite3_column_int64(question->row, column);
+}
+
+static double real_at(const Question *question, int column)
+{
+    if (sqlite3_column_type(question->row, column) == SQLITE_NULL) return (double)NAN;
+    return sqlite3_column_double(question->row, column);
+}
+
+Status ledger_data_version(Ledger *ledger, int64_t *version)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "PRAGMA data_version", "");
+    *version = 0;
+    while (question_next(&question, &status)) *version = integer_at(&question, 0);
+    return question_end(&question, status);
+}
+
+Status ledger_each_study(Ledger *ledger, LedgerStudyTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger,
+                                   "SELECT name,path,trials,recorded FROM studies ORDER BY recorded DESC, name", "");
+    while (question_next(&question, &status)) {
+        LedgerStudy study = {.name = text_at(&question, 0), .path = text_at(&question, 1),
+                             .trials = integer_at(&question, 2), .recorded = real_at(&question, 3)};
+        status = take(context, &study);
+    }
+    return question_end(&question, status);
+}
+
+Status ledger_each_trial(Ledger *ledger, const char *study, LedgerTrialTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT number,seed,variant,grouping,axes,jobs FROM trials "
+                                   "WHERE study=? ORDER BY number", "s", study);
+    while (question_next(&question, &status)) {
+        LedgerTrial trial = {.number = integer_at(&question, 0), .seed = integer_at(&question, 1),
+                             .variant = text_at(&question, 2), .group = text_at(&question, 3),
+                             .axes = text_at(&question, 4), .jobs = text_at(&question, 5)};
+        status = take(context, &trial);
+    }
+    return question_end(&question, status);
+}
+
+Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT j.key,j.inputs FROM study_jobs s JOIN jobs j ON j.key=s.key "
+                                   "WHERE s.study=?", "s", study);
+    while (question_next(&question, &status)) status = take(context, text_at(&question, 0), text_at(&question, 1));
+    return question_end(&question, status);
+}
+
+/* Attempts ------------------------------------------------------------------ */
+
+#define ATTEMPT_COLUMNS \
+    "a.key,a.number,a.state,a.host,a.code,a.compiler,a.unit,a.outcome,a.message,a.pid,a.threads,a.ranks,a.started," \
+    "a.ended,a.updated,a.begin_step,a.step,a.total,a.checkpoint_step,a.seconds,a.peak_memory"
+
+static double or_zero(double value)
+{
+    return isnan(value) ? 0 : value;
+}
+
+static void read_attempt(const Question *question, LedgerAttempt *a)
+{
+    ledger_attempt_init(a, text_at(question, 0), (int)integer_at(question, 1));
+    const struct { char *out; size_t size; int column; } texts[] = {
+        {a->host, sizeof a->host, 3}, {a->code, sizeof a->code, 4}, {a->compiler, sizeof a->compiler, 5},
+        {a->unit, sizeof a->unit, 6}, {a->outcome, sizeof a->outcome, 7}, {a->message, sizeof a->message, 8}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        snprintf(texts[i].out, texts[i].size, "%s", text_at(question, texts[i].column));
+    a->state = (JobState)integer_at(question, 2);
+    a->pid = integer_at(question, 9);
+    a->threads = integer_at(question, 10);
+    a->ranks = integer_at(question, 11);
+    a->started = or_zero(real_at(question, 12));
+    a->ended = or_zero(real_at(question, 13));
+    a->updated = or_zero(real_at(question, 14));
+    a->begin_step = integer_at(question, 15);
+    a->step = integer_at(question, 16);
+    a->total = integer_at(question, 17);
+    a->checkpoint_step = integer_at(question, 18);
+    a->seconds = or_zero(real_at(question, 19));
+    a->peak_memory = integer_at(question, 20);
+}
+
+static Status take_attempts(Question *question, Status status, LedgerAttemptTaker take, void *context)
+{
+    while (question_next(question, &status)) {
+        LedgerAttempt attempt;
+        read_attempt(question, &attempt);
+        status = take(context, &attempt);
+    }
+    return question_end(question, status);
+}
+
+Status ledger_each_attempt(Ledger *ledger, const char *key, LedgerAttemptTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS " FROM attempts a WHERE a.key=? "
+                                   "ORDER BY a.number", "s", key);
+    return take_attempts(&question, status, take, context);
+}
+
+Status ledger_each_running(Ledger *ledger, const char *study, LedgerAttemptTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS " FROM attempts a JOIN study_jobs s "
+                                   "ON s.study=?1 AND s.key=a.key WHERE a.state=?2 ORDER BY a.started", "si", study,
+                                   (int64_t)STATE_RUNNING);
+    return take_attempts(&question, status, take, context);
+}
+
+/* Metrics -------------------------------------------------------------------- */
+
+static Status take_results(Question *question, Status status, LedgerResultTaker take, void *context)
+{
+    while (question_next(question, &status))
+        status = take(context, text_at(question, 0), text_at(question, 1), real_at(question, 2));
+    return question_end(question, status);
+}
+
+Status ledger_each_study_result(Ledger *ledger, const char *study, LedgerResultTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT r.key,r.name,r.value FROM study_jobs s JOIN results r "
+                                   "ON r.key=s.key WHERE s.study=?", "s", study);
+    return take_results(&question, status, take, context);
+}
+
+Status ledger_each_job_result(Ledger *ledger, const char *key, LedgerResultTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT key,name,value FROM results WHERE key=?", "s", key);
+    return take_results(&question, status, take, context);
+}
+
+Status ledger_each_metric(Ledger *ledger, const char *key, LedgerNameTaker take, void *context)
+{
+    Question question;
+    char name[256] = "";
+    Status status = question_begin(&question, ledger, "SELECT name FROM metrics WHERE key=?1 AND name>?2 "
+                                   "ORDER BY name LIMIT 1", "ss", key, name);
+    for (bool more = true; status == OK && more;) {
+        more = question_next(&question, &status);
+        if (!more) break;
+        if (snprintf(name, sizeof name, "%s", text_at(&question, 0)) >= (int)sizeof name)
+            status = status_error(STATUS_CORRUPT, "job %s: a metric's name is longer than %zu bytes", key, sizeof name);
+        if (status == OK) status = take(context, name);
+        sqlite3_reset(question.row);
+        if (status == OK) status = ledger_check(ledger, sqlite3_bind_text(question.row, 2, name, -1, SQLITE_TRANSIENT));
+    }
+    return question_end(&question, status);
+}
+
+Status ledger_each_point(Ledger *ledger, const char *key, const char *name, int64_t first, int64_t last,
+                         LedgerPointTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT step,value FROM metrics WHERE key=? AND name=? AND "
+                                   "step>=? AND step<=? ORDER BY step", "ssii", key, name, first, last);
+    while (question_next(&question, &status)) status = take(context, integer_at(&question, 0), real_at(&question, 1));
+    return question_end(&question, status);
+}
