@@ -25,7 +25,8 @@ static const Command COMMANDS[] = {
      "  -a, --all         every job\n"},
     {"report", command_report, "STUDY.yaml [KEY=VALUE ...]", "scores per variant, mean and interval over seeds",
      "  KEY=VALUE         as given to 'zeroth run': other values are other jobs\n"
-     "  -f, --format table|markdown|csv|latex|json\n"
+     "  -f, --format table|markdown|csv|latex|json|html\n"
+     "                    html: the dashboard's page in one file with its data, for a browser, without a server\n"
      "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
      "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
     {"dashboard", command_dashboard, "[STUDY.yaml]", "a page to watch and compare studies, in a browser",

@@ -29,7 +29,7 @@ function labelKeys(study: Study): string[] {
 function bestOf(rows: Row[], metrics: string[]): (number | null)[] {
   return metrics.map((metric, place) => {
     const means = rows.map((row) => row.cells[place]?.[1]).filter((mean): mean is number => mean !== undefined);
-    if (means.length < 2) return null;
+    if (means.length < 2 || Math.min(...means) === Math.max(...means)) return null;
     return isCost(metric) ? Math.min(...means) : Math.max(...means);
   });
 }

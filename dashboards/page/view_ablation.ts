@@ -2,7 +2,7 @@
 import { ask, type Cell, type TableAnswer } from "./api";
 import { axisStyle, crossBars, cssColor, errorBars, escapeHtml, makeChart, SCALE, seriesColor, type Chart, type Option } from "./charts";
 import { empty, fill, h, select } from "./dom";
-import { heading, isFraction, plural, shortName, value } from "./format";
+import { heading, isFraction, plural, short, shortName, value } from "./format";
 import { headline, type Group, type Study } from "./model";
 import type { Context, View } from "./view";
 
@@ -29,6 +29,19 @@ export function isLogarithmic(values: number[]): boolean {
     return Math.max(...steps) / Math.min(...steps);
   };
   return spread(sorted.map(Math.log)) < spread(sorted);
+}
+
+/** An axis with a little room on both sides, and its ticks at the values themselves where they are few. */
+function numericAxis(name: string, values: number[], log: boolean): Record<string, unknown> {
+  const style = axisStyle(name), few = values.length <= 12;
+  const low = values[0] ?? 0, high = values[values.length - 1] ?? 1;
+  const room = log ? (high / low) ** 0.08 : (high - low || Math.abs(high) || 1) * 0.08;
+  return {
+    ...style, type: log ? "log" : "value", min: log ? low / room : low - room, max: log ? high * room : high + room,
+    axisTick: { ...style["axisTick"] as object, ...(few ? { customValues: values } : {}) },
+    axisLabel: { ...style["axisLabel"] as object, showMinLabel: few, showMaxLabel: few, formatter: (number: number) => short(number), ...(few ? { customValues: values } : {}) },
+    splitLine: { show: !few, lineStyle: { color: cssColor("line") } },
+  };
 }
 
 /** Values of an axis in order, and whether they are numbers. */
@@ -84,7 +97,7 @@ export function makeAblationView(context: Context): View {
     const single = shown.length === 1;
     return {
       grid: { left: 64, right: 24, top: 24, bottom: 56 },
-      xAxis: axis.numeric ? { ...axisStyle(x), type: log ? "log" : "value", scale: true, ...(log ? {} : { boundaryGap: ["6%", "6%"] }) }
+      xAxis: axis.numeric ? numericAxis(x, axis.values.map(Number), log)
         : { ...axisStyle(x), type: "category", data: axis.values, boundaryGap: true },
       yAxis: { ...axisStyle(unit(metric)), nameGap: 42, type: "value", scale: true },
       tooltip: { trigger: "item" },
@@ -98,7 +111,7 @@ export function makeAblationView(context: Context): View {
             data: sorted.map((point) => ({ value: [at(point.group), scaled(metric, point.cell[1])], label_: label(point) })),
             tooltip: { formatter: (one: { data: { label_: string } }) => one.data.label_ },
             endLabel: { show: !single && shown.length <= 8 && axis.numeric, formatter: name, color: cssColor("text"), fontSize: 12 } },
-          { type: "custom", color, renderItem: errorBars, silent: true, encode: { x: 0, y: [1, 2] }, z: 1,
+          { type: "custom", color, renderItem: errorBars, silent: true, clip: true, encode: { x: 0, y: [1, 2] }, z: 1,
             data: sorted.filter((point) => point.cell[2] !== undefined).map((point) => [at(point.group),
               scaled(metric, (point.cell[1] ?? 0) - (point.cell[2] ?? 0)), scaled(metric, (point.cell[1] ?? 0) + (point.cell[2] ?? 0))]) },
         ];
@@ -122,6 +135,7 @@ export function makeAblationView(context: Context): View {
     }
     const data = [...cells].map(([where, means]) => [...where.split(" ").map(Number), means.reduce((sum, one) => sum + one, 0) / means.length]);
     const numbers = data.map((one) => one[2] ?? 0);
+    const digits = Math.max(...numbers) - Math.min(...numbers) < 5 ? 2 : 1;
     const many = [...cells.values()].some((means) => means.length > 1);
     note.textContent = many ? "A field is the mean over the groups that share both values." : "";
     return {
@@ -129,8 +143,8 @@ export function makeAblationView(context: Context): View {
       xAxis: { ...axisStyle(x), type: "category", data: across.values, splitLine: { show: false } },
       yAxis: { ...axisStyle(y), nameGap: 66, type: "category", data: up.values, splitLine: { show: false } },
       visualMap: { min: Math.min(...numbers), max: Math.max(...numbers), calculable: true, orient: "vertical", right: 0, top: "middle",
-        inRange: { color: SCALE }, textStyle: { color: cssColor("soft") }, precision: 1 },
-      series: [{ type: "heatmap", data, label: { show: data.length <= 150, formatter: (one: { value: number[] }) => (one.value[2] ?? 0).toFixed(1) } }],
+        inRange: { color: SCALE }, textStyle: { color: cssColor("soft") }, precision: digits },
+      series: [{ type: "heatmap", data, label: { show: data.length <= 150, formatter: (one: { value: number[] }) => (one.value[2] ?? 0).toFixed(digits) } }],
       tooltip: { formatter: (one: { value: number[] }) => `${escapeHtml(x)} ${escapeHtml(across.values[one.value[0] ?? 0] ?? "")}, ${escapeHtml(y)} ` +
         `${escapeHtml(up.values[one.value[1] ?? 0] ?? "")}<br><b>${(one.value[2] ?? 0).toFixed(2)}</b>` },
     };
@@ -155,14 +169,15 @@ export function makeAblationView(context: Context): View {
     const variants = [...new Set(known.map((one) => one.group.variant))];
     const color = (one: typeof known[number]): string => seriesColor(variants.length > 1 ? variants.indexOf(one.group.variant) : one.group.index);
     const few = known.length <= 14;
+    const digits = (range: number) => (number: number): string => number.toFixed(range < 5 ? 1 : 0);
     return {
       grid: { left: 64, right: 40, top: 20, bottom: 56 },
-      xAxis: { ...axisStyle(`${heading(name)} (%)`), type: "value", min: 0, max: right, axisLabel: { color: cssColor("soft"), showMaxLabel: false, formatter: (n: number) => n.toFixed(0) } },
-      yAxis: { ...axisStyle(`${heading(family + ".unseen")} (%)`), nameGap: 38, type: "value", min: 0, max: top, axisLabel: { color: cssColor("soft"), showMaxLabel: false, formatter: (n: number) => n.toFixed(0) } },
+      xAxis: { ...axisStyle(`${heading(name)} (%)`), type: "value", min: 0, max: right, axisLabel: { color: cssColor("soft"), showMaxLabel: false, formatter: digits(right) } },
+      yAxis: { ...axisStyle(`${heading(family + ".unseen")} (%)`), nameGap: 38, type: "value", min: 0, max: top, axisLabel: { color: cssColor("soft"), showMaxLabel: false, formatter: digits(top) } },
       series: [...iso,
-        { type: "custom", renderItem: crossBars, silent: true, z: 1,
+        { type: "custom", renderItem: crossBars, silent: true, clip: true, z: 1,
           data: known.map((one) => ({ value: [scaled(name, one.seen[1]), scaled(name, one.unseen[1]), scaled(name, one.seen[2]) ?? 0, scaled(name, one.unseen[2]) ?? 0], itemStyle: { color: color(one) } })) },
-        { type: "scatter", symbolSize: known.length > 200 ? 5 : 9, z: 2, labelLayout: { moveOverlap: "shiftY", hideOverlap: true },
+        { type: "scatter", symbolSize: known.length > 200 ? 5 : 9, z: 2, labelLayout: { moveOverlap: "shiftY" },
           data: known.map((one) => ({ value: [scaled(name, one.seen[1]), scaled(name, one.unseen[1])], itemStyle: { color: color(one) },
             name: one.group.label, label: { show: few, position: "right", formatter: one.group.label, color: cssColor("text"), fontSize: 11.5 } })),
           tooltip: { formatter: (one: { dataIndex: number }) => {
@@ -182,7 +197,7 @@ export function makeAblationView(context: Context): View {
         nameLocation: "end", nameTextStyle: { color: cssColor("soft") }, axisLine: { lineStyle: { color: cssColor("strong") } },
         axisLabel: { color: cssColor("text") }, axisTick: { lineStyle: { color: cssColor("strong") } } } },
       parallelAxis: [...sets.map((set, dim) => set.numeric
-        ? { dim, name: shortName(set.key, axes), type: isLogarithmic(set.values.map(Number)) ? "log" : "value", scale: true }
+        ? { dim, name: shortName(set.key, axes), ...rangeOf(set.values.map(Number)) }
         : { dim, name: shortName(set.key, axes), type: "category", data: [...set.values, "–"] }),
       { dim: sets.length, name: unit(metric), type: "value", scale: true }],
       visualMap: { show: false, dimension: sets.length, min: Math.min(...numbers), max: Math.max(...numbers), inRange: { color: SCALE.slice(1, -1) } },
@@ -193,6 +208,11 @@ export function makeAblationView(context: Context): View {
         }), scaled(metric, point.cell[1])]) }],
       tooltip: { formatter: (one: { dataIndex: number }) => escapeHtml(known[one.dataIndex]?.group.label ?? "") },
     };
+  }
+
+  function rangeOf(values: number[]): Record<string, unknown> {
+    const { type, min, max, axisTick, axisLabel } = numericAxis("", values, isLogarithmic(values));
+    return { type, min, max, axisTick, axisLabel: { ...axisLabel as object, color: cssColor("text") } };
   }
 
   function asRows(): HTMLElement {

@@ -97,7 +97,9 @@ export function makeCurvesView(context: Context): View {
   }
 
   function showList(): void {
-    fill(list, [...drawn.values()].slice(0, 400).map((one) => {
+    const order = [...drawn.values()].sort((x, y) => study.jobGroup(x.job) - study.jobGroup(y.job) ||
+      study.jobLabel(x.job).localeCompare(study.jobLabel(y.job), "en", { numeric: true }));
+    fill(list, order.slice(0, 400).map((one) => {
       const short_ = shortKey(one.job.key), on = !hidden.has(short_);
       return h("button", { "aria-pressed": on ? "true" : "false", "data-keep": short_, title: short_, onclick: () => {
         if (on) hidden.add(short_); else hidden.delete(short_);

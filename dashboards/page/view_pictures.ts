@@ -127,12 +127,12 @@ export function makePicturesView(context: Context): View {
 
   function mapOption(rows: number[][], down: string[], across: string[], low: number, high: number, colors: string[], name: string): Option {
     return {
-      grid: { left: 8, right: 66, top: 8, bottom: across.length <= 40 ? 8 : 40, containLabel: true },
+      grid: { left: 8, right: 78, top: 8, bottom: across.length <= 40 ? 8 : 40, containLabel: true },
       xAxis: { ...axisStyle(""), type: "category", data: across, splitLine: { show: false }, axisTick: { show: false },
         axisLabel: { color: cssColor("soft"), fontSize: 10.5, rotate: across.length > 12 ? 60 : 0, interval: across.length <= 40 ? 0 : "auto" } },
       yAxis: { ...axisStyle(""), type: "category", data: down, inverse: true, splitLine: { show: false }, axisTick: { show: false },
         axisLabel: { color: cssColor("text"), fontSize: 10.5, interval: down.length <= 40 ? 0 : "auto" } },
-      visualMap: { min: low, max: high, calculable: true, orient: "vertical", right: 0, top: "middle", itemHeight: 110, precision: 2, inRange: { color: colors }, textStyle: { color: cssColor("soft") } },
+      visualMap: { min: low, max: high, calculable: true, orient: "vertical", right: 4, top: "middle", itemHeight: 110, precision: 2, inRange: { color: colors }, textStyle: { color: cssColor("soft") } },
       tooltip: { formatter: (one: { value: [number, number, number] }) => `${escapeHtml(down[one.value[1]] ?? "")} · ${escapeHtml(across[one.value[0]] ?? "")}<br>${name} <b>${one.value[2].toFixed(3)}</b>` },
       series: [{ type: "heatmap", progressive: 4000, data: rows.flatMap((row, y) => row.map((number, x) => [x, y, number])) }],
     };
