@@ -10,6 +10,7 @@
 #include "framework/files.h"
 #include "framework/memory.h"
 #include "jobs/stage.h"
+#include "jobs/stages/picture_scores.h"
 #include "jobs/stages/prediction.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/metrics/picture.h"
@@ -172,7 +173,7 @@ static Status write_metrics(EvaluateState *state)
     return status;
 }
 
-static Status write_picture(EvaluateState *state, int64_t index, const char *directory)
+static Status write_picture(EvaluateState *state, int64_t index, const char *directory, JsonWriter *scores)
 {
     PanopticMap truth;
     TRY(predict_image(state, index, &truth));
@@ -185,6 +186,11 @@ static Status write_picture(EvaluateState *state, int64_t index, const char *dir
     char *path = memory_format("%s/%03lld.png", directory, (long long)index);
     Status status = path == NULL ? status_no_memory(256, "a path") : picture_compose(&options, &picture);
     if (status == OK) status = image_write_png(path, &picture);
+    if (status == OK) {
+        json_key(scores, path_name(path));
+        status = picture_scores_write(scores, &state->classifier.classes, &truth, &prediction, state->truth_labels,
+                                      state->prediction.labels, state->image.file_name);
+    }
     memory_free(path);
     image_clear(&picture);
     return status;
@@ -195,9 +201,16 @@ static Status write_pictures(EvaluateState *state)
     int64_t wanted = config_integer(state->context->config, "evaluate.pictures");
     int64_t images = feature_set_images(state->features);
     char *directory = path_join(state->context->output, "pictures");
-    if (directory == NULL) return status_no_memory(256, "a path");
-    Status status = directory_create(directory);
-    for (int64_t i = 0; i < wanted && i < images && status == OK; i++) status = write_picture(state, i, directory);
+    char *path = path_join(state->context->output, PICTURE_SCORES_FILE);
+    JsonWriter scores = {0};
+    Status status = directory == NULL || path == NULL ? status_no_memory(256, "a path") : directory_create(directory);
+    json_begin_object(&scores);
+    for (int64_t i = 0; i < wanted && i < images && status == OK; i++) status = write_picture(state, i, directory, &scores);
+    json_end_object(&scores);
+    if (status == OK && scores.text.failed) status = status_no_memory(scores.text.length, "scores of pictures");
+    if (status == OK) status = file_write(path, scores.text.data, scores.text.length);
+    text_free(&scores.text);
+    memory_free(path);
     memory_free(directory);
     return status;
 }
