@@ -145,7 +145,7 @@ static void write_changed(const View *view, uint64_t since, JsonWriter *writer)
         snprintf(place, sizeof place, "%zu", i);
         json_key(writer, place);
         json_begin_array(writer);
-        for (size_t m = 0; m < job->result_count; m++) json_real(writer, job->results[m]);
+        for (size_t m = 0; m < job->result_count; m++) json_number(writer, job->results[m]); /* exact ones: the table */
         json_end_array(writer);
     }
     json_end_object(writer);

@@ -5,7 +5,6 @@
 
 #include "dashboards/endpoints_private.h"
 #include "jobs/attempt.h"
-#include "jobs/ledger_query.h"
 
 static bool is_left(JobState state)
 {
@@ -26,7 +25,7 @@ typedef struct Progress {
     JsonWriter *writer;
     double promised[STAGE_COUNT];         /* sums of seconds that running attempts will take */
     int64_t promised_count[STAGE_COUNT];
-    int64_t running, shown;
+    int64_t running;
 } Progress;
 
 static void write_running(Progress *progress, uint32_t place, const LedgerAttempt *attempt)
@@ -50,19 +49,31 @@ static void write_running(Progress *progress, uint32_t place, const LedgerAttemp
     json_end_object(writer);
 }
 
-static Status take_running(void *context, const LedgerAttempt *attempt)
+static void add_running(Progress *progress, uint32_t place, const LedgerAttempt *attempt)
 {
-    Progress *progress = context;
-    uint32_t place = view_find_job(progress->view, attempt->key);
-    if (place == VIEW_NO_JOB) return OK;
     StageId stage = progress->view->jobs[place].stage;
     int64_t begin = attempt->begin_step > 0 ? attempt->begin_step : 0, done = attempt->step - begin;
-    progress->running++;
     if (done > 0 && attempt->total > 0 && attempt->updated > attempt->started) {
         progress->promised[stage] += (attempt->updated - attempt->started) / (double)done * (double)attempt->total;
         progress->promised_count[stage]++;
     }
-    if (progress->shown++ < PROGRESS_SHOWN) write_running(progress, place, attempt);
+    write_running(progress, place, attempt);
+}
+
+/* The last attempts of running jobs, as many as are shown. */
+static Status add_all_running(Progress *progress, Ledger *ledger)
+{
+    for (size_t i = 0; i < progress->view->job_count; i++) {
+        LedgerAttempt attempt;
+        if (progress->view->jobs[i].state != STATE_RUNNING || progress->running++ >= PROGRESS_SHOWN) continue;
+        Status status = ledger_last_attempt(ledger, progress->view->jobs[i].key, &attempt);
+        if (status_code(status) == STATUS_NOT_FOUND) { /* it is about to be written */
+            status_free(status);
+            continue;
+        }
+        TRY(status);
+        add_running(progress, (uint32_t)i, &attempt);
+    }
     return OK;
 }
 
@@ -107,7 +118,7 @@ Status progress_write_json(Store *store, const View *view, JsonWriter *writer)
     json_end_array(writer);
     json_key(writer, "running");
     json_begin_array(writer);
-    Status status = ledger_each_running(store->ledger, view->study, take_running, &progress);
+    Status status = add_all_running(&progress, store->ledger);
     json_end_array(writer);
     json_integer_member(writer, "runs", progress.running);
     json_key(writer, "left");

@@ -7,6 +7,9 @@
 #include "framework/log.h"
 #include "jobs/ledger_query.h"
 
+#define LATELY 60.0  /* seconds before the newest change in which others may still be unread */
+#define ALL_EVERY 20 /* refreshes */
+
 static Status no_memory(void)
 {
     return status_no_memory(0, "a study's jobs");
@@ -104,8 +107,9 @@ static bool same_job(const ViewJob *mine, const LedgerJob *theirs)
            same_text(mine->message, theirs->message);
 }
 
-static Status copy_job(ViewJob *mine, const LedgerJob *theirs, uint64_t change)
+static Status copy_job(View *view, ViewJob *mine, const LedgerJob *theirs)
 {
+    if (theirs->updated > view->latest) view->latest = theirs->updated;
     mine->state = theirs->state;
     mine->attempts = theirs->attempts;
     mine->step = theirs->step;
@@ -113,7 +117,7 @@ static Status copy_job(ViewJob *mine, const LedgerJob *theirs, uint64_t change)
     mine->seconds = theirs->seconds;
     mine->updated = theirs->updated;
     mine->trials = theirs->trials;
-    mine->changed = change;
+    mine->changed = view->change;
     TRY(set_text(&mine->cause, theirs->cause));
     return set_text(&mine->message, theirs->message);
 }
@@ -138,7 +142,7 @@ static Status add_job(void *context, const LedgerJob *job)
     *mine = (ViewJob){.stage = stage};
     memcpy(mine->key, job->key, HASH_HEX_SIZE);
     for (int i = 0; i < STAGE_COUNT; i++) mine->inputs[i] = VIEW_NO_JOB;
-    return copy_job(mine, job, view->change);
+    return copy_job(view, mine, job);
 }
 
 static Status note_finished(Reading *reading, uint32_t place)
@@ -165,7 +169,8 @@ static Status update_job(void *context, const LedgerJob *job)
     ViewJob *mine = &reading->view->jobs[place];
     if (same_job(mine, job)) return OK;
     if (job->state == STATE_FINISHED && mine->state != STATE_FINISHED) TRY(note_finished(reading, place));
-    return copy_job(mine, job, ++reading->view->change);
+    reading->view->change++;
+    return copy_job(reading->view, mine, job);
 }
 
 /* Puts the places of a JSON object's keys (stage to key) into `places`. */
@@ -341,8 +346,9 @@ Status view_refresh(View *view, Ledger *ledger, const char *work)
     bool planned_anew = look.recorded != view->recorded;
     Status status = OK;
     if (!planned_anew) {
-        LedgerFilter filter = {.study = view->study, .state = -1};
-        status = ledger_each_job(ledger, &filter, update_job, &reading);
+        /* What was written lately is read each time; all, now and then, for clocks may be set back. */
+        bool all = ++view->refreshes % ALL_EVERY == 0;
+        status = ledger_each_changed(ledger, view->study, all ? 0 : view->latest - LATELY, update_job, &reading);
         for (size_t i = 0; status == OK && i < reading.finished_count; i++)
             status = ledger_each_job_result(ledger, view->jobs[reading.finished[i]].key, take_result, view);
     }

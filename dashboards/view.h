@@ -53,6 +53,8 @@ typedef struct View {
     char *settings;               /* JSON object: variant to {key: text} of what the variants of study.yaml set */
     uint64_t epoch;               /* changes when the study is planned anew: all places are others then */
     uint64_t change;              /* number of the last change */
+    double latest;                /* the newest `updated` of all jobs */
+    uint64_t refreshes;
     Arena *arena;                 /* texts of trials and groups */
 } View;
 

@@ -13,7 +13,7 @@ typedef struct Question {
     sqlite3_stmt *row;
 } Question;
 
-/* Binds arguments by letters: s text, i int64_t. Ended by question_end, after a failure too. */
+/* Binds arguments by letters: s text, i int64_t, r double. Ended by question_end, after a failure too. */
 static Status question_begin(Question *question, Ledger *ledger, const char *sql, const char *types, ...)
 {
     *question = (Question){.ledger = ledger};
@@ -24,6 +24,8 @@ static Status question_begin(Question *question, Ledger *ledger, const char *sql
     for (int i = 0; types[i] != '\0' && result == SQLITE_OK; i++) {
         if (types[i] == 's')
             result = sqlite3_bind_text(question->row, i + 1, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+        else if (types[i] == 'r')
+            result = sqlite3_bind_double(question->row, i + 1, va_arg(arguments, double));
         else
             result = sqlite3_bind_int64(question->row, i + 1, va_arg(arguments, int64_t));
     }
@@ -109,6 +111,25 @@ Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker t
     return question_end(&question, status);
 }
 
+/* CROSS JOIN fixes the order: all jobs are looked at, and those few that have changed are looked up in the study. */
+Status ledger_each_changed(Ledger *ledger, const char *study, double since, LedgerJobTaker take, void *context)
+{
+    Question question;
+    Status status = question_begin(&question, ledger, "SELECT j.key,j.stage,j.state,j.cause,j.message,j.attempts,j.step,"
+                                   "j.total,j.seconds,j.updated,s.trials FROM jobs j CROSS JOIN study_jobs s "
+                                   "ON s.study=?1 AND s.key=j.key WHERE j.updated>=?2", "sr", study, since);
+    while (question_next(&question, &status)) {
+        LedgerJob job = {.key = text_at(&question, 0), .stage = stage_name((StageId)integer_at(&question, 1)),
+                         .state = (JobState)integer_at(&question, 2), .cause = text_at(&question, 3),
+                         .message = text_at(&question, 4), .attempts = integer_at(&question, 5),
+                         .step = integer_at(&question, 6), .total = integer_at(&question, 7),
+                         .seconds = real_at(&question, 8), .updated = real_at(&question, 9),
+                         .trials = integer_at(&question, 10)};
+        status = take(context, &job);
+    }
+    return question_end(&question, status);
+}
+
 /* Attempts ------------------------------------------------------------------ */
 
 #define ATTEMPT_COLUMNS \
@@ -143,31 +164,17 @@ static void read_attempt(const Question *question, LedgerAttempt *a)
     a->peak_memory = integer_at(question, 20);
 }
 
-static Status take_attempts(Question *question, Status status, LedgerAttemptTaker take, void *context)
-{
-    while (question_next(question, &status)) {
-        LedgerAttempt attempt;
-        read_attempt(question, &attempt);
-        status = take(context, &attempt);
-    }
-    return question_end(question, status);
-}
-
 Status ledger_each_attempt(Ledger *ledger, const char *key, LedgerAttemptTaker take, void *context)
 {
     Question question;
     Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS " FROM attempts a WHERE a.key=? "
                                    "ORDER BY a.number", "s", key);
-    return take_attempts(&question, status, take, context);
-}
-
-Status ledger_each_running(Ledger *ledger, const char *study, LedgerAttemptTaker take, void *context)
-{
-    Question question;
-    Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS " FROM attempts a JOIN study_jobs s "
-                                   "ON s.study=?1 AND s.key=a.key WHERE a.state=?2 ORDER BY a.started", "si", study,
-                                   (int64_t)STATE_RUNNING);
-    return take_attempts(&question, status, take, context);
+    while (question_next(&question, &status)) {
+        LedgerAttempt attempt;
+        read_attempt(&question, &attempt);
+        status = take(context, &attempt);
+    }
+    return question_end(&question, status);
 }
 
 /* Metrics -------------------------------------------------------------------- */

@@ -32,11 +32,12 @@ Status ledger_each_trial(Ledger *ledger, const char *study, LedgerTrialTaker tak
 typedef Status (*LedgerInputsTaker)(void *context, const char *key, const char *inputs);
 Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker take, void *context);
 
+/* Jobs of a study that were written at `since` (seconds since 1970) or later, in no order. */
+Status ledger_each_changed(Ledger *ledger, const char *study, double since, LedgerJobTaker take, void *context);
+
 typedef Status (*LedgerAttemptTaker)(void *context, const LedgerAttempt *attempt);
 /* Attempts of a job, first to last. */
 Status ledger_each_attempt(Ledger *ledger, const char *key, LedgerAttemptTaker take, void *context);
-/* The attempts of a study's jobs that the ledger believes to run. */
-Status ledger_each_running(Ledger *ledger, const char *study, LedgerAttemptTaker take, void *context);
 
 /* Final metrics: of all jobs of a study, or of one job. */
 typedef Status (*LedgerResultTaker)(void *context, const char *key, const char *name, double value);

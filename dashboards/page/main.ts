@@ -128,7 +128,7 @@ function show(again: boolean): void {
     "aria-current": one.id === place.view ? "page" : null }, one.title)));
   const made = VIEWS.find((one) => one.id === place.view) ?? VIEWS[0];
   if (made === undefined) return;
-  view = made.make({ study, place, go, change });
+  view = made.make({ study, place, go, change, redraw: () => show(true) });
   fill(main, view.element);
   if (moved) window.scrollTo(0, 0);
   else window.scrollTo(0, scrolled);

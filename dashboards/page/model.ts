@@ -15,6 +15,8 @@ export class Study {
   stages: string[] = []; states: string[] = []; metrics: string[] = []; axes: string[] = [];
   jobs: Job[] = []; trials: Trial[] = []; groups: Group[] = [];
   results = new Map<number, (number | null)[]>();
+  /** Grows when the table of variants may be another. */
+  outcomes = 0;
   progress: Progress = { counts: [], left: null, runs: 0, running: [] };
   private users: Map<number, number[]> | null = null;
   private settings: Record<string, Record<string, string>> = {};
@@ -39,12 +41,17 @@ export class Study {
     for (const row of answer.jobs ?? []) {
       const job = this.jobs[row[0]];
       if (job === undefined) continue;
-      job.state = this.states[row[1]] ?? "unknown";
+      const state = this.states[row[1]] ?? "unknown";
+      if (state !== job.state && (state === "failed" || job.state === "failed")) this.outcomes++;
+      job.state = state;
       [job.step, job.total, job.attempts, job.trials, job.seconds, job.updated] = [row[2], row[3], row[4], row[5], row[6], row[7]];
       job.cause = row[8] ?? "";
       job.message = row[9] ?? "";
     }
-    for (const [place, values] of Object.entries(answer.results ?? {})) this.results.set(Number(place), values);
+    for (const [place, values] of Object.entries(answer.results ?? {})) {
+      this.results.set(Number(place), values);
+      this.outcomes++;
+    }
   }
 
   private begin(answer: StudyAnswer): void {

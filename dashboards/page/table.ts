@@ -1,6 +1,6 @@
 // The table of variants: mean and interval over seeds, best in bold, difference to a baseline.
 import { ask, type Cell, type TableAnswer } from "./api";
-import { check, h, select } from "./dom";
+import { calmly, check, h, select } from "./dom";
 import { heading, isCost, plural, shortName, value } from "./format";
 import { headline, type Group, type Study } from "./model";
 import { makeRows } from "./rows";
@@ -147,6 +147,15 @@ export function makeTable(context: Context): View {
     table.element,
     baseline === undefined ? null : h("p", { class: "quiet small" },
       "Below each mean its difference to the baseline, paired over the seeds that both have; ∼ where the interval holds zero."));
+  const known = study.metrics.length, again = calmly(Math.max(200, 5 * study.groups.length), () => void load());
+  let outcomes = study.outcomes;
   void load();
-  return { element, update: () => void load() };
+  return {
+    element,
+    update: () => {
+      if (study.metrics.length !== known) { context.redraw(); return; } /* the first result brings columns */
+      if (study.outcomes !== outcomes) again();
+      outcomes = study.outcomes;
+    },
+  };
 }

@@ -11,6 +11,8 @@ export interface Context {
   go: (view: string, parameters: Record<string, string | null>, replace?: boolean) => void;
   /** The same view with some parameters changed (null: removed). */
   change: (parameters: Record<string, string | null>) => void;
+  /** Makes the view anew: for what it cannot show by an update. */
+  redraw: () => void;
 }
 
 export interface View {

@@ -1,7 +1,7 @@
 // Ablation: a metric against what was swept.
 import { ask, type Cell, type TableAnswer } from "./api";
 import { axisStyle, crossBars, cssColor, errorBars, escapeHtml, makeChart, SCALE, seriesColor, type Chart, type Option } from "./charts";
-import { empty, fill, h, select } from "./dom";
+import { calmly, empty, fill, h, select } from "./dom";
 import { heading, isFraction, plural, short, shortName, value } from "./format";
 import { headline, type Group, type Study } from "./model";
 import type { Context, View } from "./view";
@@ -71,7 +71,7 @@ export function makeAblationView(context: Context): View {
 
   if (metrics.length === 0 || study.groups.length === 0) {
     element.append(empty("No trial has a result yet. This view begins with the first."));
-    return { element, update: () => context.change({}) };
+    return { element, update: context.redraw };
   }
 
   const main = makeChart(`${unit(metric)} against ${x}${y === "" ? "" : " and " + y}`);
@@ -243,6 +243,8 @@ export function makeAblationView(context: Context): View {
     draw();
   }
 
+  const again = calmly(Math.max(500, 10 * study.groups.length), () => void load().catch(() => undefined));
+  let outcomes = study.outcomes;
   const choice = (list: string[]): { value: string; text: string }[] => list.map((one) => ({ value: one, text: one }));
   element.append(
     h("section", { "aria-labelledby": "swept" }, h("div", { class: "section-head" }, h("h2", { id: "swept" }, x === "" ? "Nothing was swept" : `${heading(metric)} against ${x}`)),
@@ -259,6 +261,6 @@ export function makeAblationView(context: Context): View {
       axes.length > 1 ? h("section", { "aria-labelledby": "parallel" }, h("div", { class: "section-head" }, h("h2", { id: "parallel" }, "All axes"),
         h("span", { class: "quiet small" }, `a line is a group; light is more ${heading(metric)}`)), parallel.element) : null));
   void load().catch((error: unknown) => { note.textContent = error instanceof Error ? error.message : String(error); });
-  return { element, update: () => void load().catch(() => undefined), dispose: () => charts.forEach((chart) => chart.dispose()) };
+  return { element, update: () => { if (study.outcomes !== outcomes) again(); outcomes = study.outcomes; }, dispose: () => charts.forEach((chart) => chart.dispose()) };
 }
 

@@ -49,7 +49,7 @@ export function makeCurvesView(context: Context): View {
   const element = h("div", {});
   if (started.length === 0) {
     element.append(empty("No job has begun yet. Curves appear with the first step."));
-    return { element, update: () => context.change({}) };
+    return { element, update: context.redraw };
   }
 
   const chart = makeChart("Curves over steps", true);

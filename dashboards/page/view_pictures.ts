@@ -16,7 +16,7 @@ export function makePicturesView(context: Context): View {
   const element = h("div", {});
   if (finished.length === 0) {
     element.append(empty("No trial is finished yet. Pictures come with the first."));
-    return { element, update: () => context.change({}) };
+    return { element, update: context.redraw };
   }
   const a = study.findGroup(parameters.get("a")) ?? finished[finished.length - 1] as Group;
   const b = study.findGroup(parameters.get("b"));
