@@ -32,7 +32,7 @@ export function value(metric: string, number: number | null | undefined, signed 
 export function short(number: number): string {
   if (number === 0) return "0";
   const size = Math.abs(number);
-  if (size >= 1e6 || size < 1e-3) return number.toExponential(2).replace("e+", "e");
+  if (size >= 1e6 || size < 1e-3) return number.toExponential(2).replace("e+", "e").replace(/\.?0+e/, "e");
   return String(Number(number.toPrecision(4)));
 }
 

@@ -6,7 +6,7 @@ import { heading, isFraction, plural, short, shortName, value } from "./format";
 import { headline, type Group, type Study } from "./model";
 import type { Context, View } from "./view";
 
-const MOST_LINES = 24;
+const MOST_LINES = 24, MOST_BARRED = 10, MOST_BARS = 80;
 
 interface Point { group: Group; cell: Cell }
 
@@ -93,7 +93,8 @@ export function makeAblationView(context: Context): View {
     const at = (group: Group): number => axis.numeric ? Number(study.axisValue(group, x)) : axis.values.indexOf(study.axisValue(group, x) ?? "");
     const list = [...lines].sort((a, b) => b[1].length - a[1].length);
     const shown = list.slice(0, MOST_LINES);
-    note.textContent = list.length > shown.length ? `${shown.length} of ${list.length} lines are drawn: those with most points.` : "";
+    note.textContent = (list.length > shown.length ? `${shown.length} of ${list.length} lines are drawn: those with most points. ` : "") +
+      (shown.length > MOST_BARRED ? "Too many lines for their intervals: the table has them." : "");
     const single = shown.length === 1;
     return {
       grid: { left: 64, right: 24, top: 24, bottom: 56 },
@@ -112,7 +113,7 @@ export function makeAblationView(context: Context): View {
             tooltip: { formatter: (one: { data: { label_: string } }) => one.data.label_ },
             endLabel: { show: !single && shown.length <= 8 && axis.numeric, formatter: name, color: cssColor("text"), fontSize: 12 } },
           { type: "custom", color, renderItem: errorBars, silent: true, clip: true, encode: { x: 0, y: [1, 2] }, z: 1,
-            data: sorted.filter((point) => point.cell[2] !== undefined).map((point) => [at(point.group),
+            data: shown.length > MOST_BARRED ? [] : sorted.filter((point) => point.cell[2] !== undefined).map((point) => [at(point.group),
               scaled(metric, (point.cell[1] ?? 0) - (point.cell[2] ?? 0)), scaled(metric, (point.cell[1] ?? 0) + (point.cell[2] ?? 0))]) },
         ];
       }),
@@ -176,7 +177,7 @@ export function makeAblationView(context: Context): View {
       yAxis: { ...axisStyle(`${heading(family + ".unseen")} (%)`), nameGap: 38, type: "value", min: 0, max: top, axisLabel: { color: cssColor("soft"), showMaxLabel: false, formatter: digits(top) } },
       series: [...iso,
         { type: "custom", renderItem: crossBars, silent: true, clip: true, z: 1,
-          data: known.map((one) => ({ value: [scaled(name, one.seen[1]), scaled(name, one.unseen[1]), scaled(name, one.seen[2]) ?? 0, scaled(name, one.unseen[2]) ?? 0], itemStyle: { color: color(one) } })) },
+          data: (known.length > MOST_BARS ? [] : known).map((one) => ({ value: [scaled(name, one.seen[1]), scaled(name, one.unseen[1]), scaled(name, one.seen[2]) ?? 0, scaled(name, one.unseen[2]) ?? 0], itemStyle: { color: color(one) } })) },
         { type: "scatter", symbolSize: known.length > 200 ? 5 : 9, z: 2, labelLayout: { moveOverlap: "shiftY" },
           data: known.map((one) => ({ value: [scaled(name, one.seen[1]), scaled(name, one.unseen[1])], itemStyle: { color: color(one) },
             name: one.group.label, label: { show: few, position: "right", formatter: one.group.label, color: cssColor("text"), fontSize: 11.5 } })),
