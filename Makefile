@@ -1,6 +1,7 @@
 # make            builds build/release/zeroth
 # make test       installs what is missing, builds, runs every test
 # make demo       installs what is missing, builds, runs the demo study
+# make soak       200 kills at random moments of a study; SOAK_SEED=N other moments, SOAK_KILLS=N more or fewer
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
 # make page       the dashboard's page alone, by npm; fails where that cannot be
@@ -45,7 +46,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan demo bench parity page dist clean
+.PHONY: all lib tests benches deps test test-asan soak demo bench parity page dist clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -66,6 +67,7 @@ $(OUT)/commit: always
 	@mkdir -p $(@D); echo $(COMMIT) | cmp -s - $@ || echo $(COMMIT) >$@
 $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
+$(OUT)/jobs/provenance.o: CFLAGS += -DZEROTH_FLAGS='"$(CFLAGS_$(BUILD))"'
 .PHONY: always
 
 # The dashboard's page, one HTML file, is embedded into the program. A release archive has it built in
@@ -98,10 +100,16 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(OUT)/libzeroth.a
 	@mkdir -p $(@D)
 	@$(CC) -fopenmp $(LDFLAGS_$(BUILD)) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LDLIBS)
 
+# A machine without locks, for tests to preload.
+$(OUT)/tests/commands/no_locks.so: tests/commands/no_locks.c
+	@mkdir -p $(@D)
+	@$(CC) -std=c11 $(WARNINGS) -O2 -fPIC -shared -o $@ $<
+$(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
+
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev libmicrohttpd-dev
-BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy
+BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
 	@missing=; for package in $(1); do \
@@ -120,6 +128,11 @@ test: deps
 	@tests/run.sh $(OUT)
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan test
+
+soak: deps
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all $(OUT)/tests/commands/test_soak
+	@SOAK_KILLS=$${SOAK_KILLS:-200} SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} tests/run.sh $(OUT) commands/test_soak
+	@grep '^  soak:' $(OUT)/tests/commands/test_soak.log
 
 demo: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) all

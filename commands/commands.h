@@ -34,6 +34,11 @@ typedef struct Command {
 
 int command_run(int argc, char **argv);
 int command_plan(int argc, char **argv);
+int command_watch(int argc, char **argv);
+int command_pause(int argc, char **argv);
+int command_resume(int argc, char **argv);
+int command_cancel(int argc, char **argv);
+int command_retry(int argc, char **argv);
 int command_status(int argc, char **argv);
 int command_logs(int argc, char **argv);
 int command_config(int argc, char **argv);
@@ -44,6 +49,8 @@ int command_dashboard(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_ledger(int argc, char **argv);
+int command_gc(int argc, char **argv);
 
 /* Flags ---------------------------------------------------------------- */
 
@@ -61,7 +68,7 @@ typedef struct Flag {
     void *value;       /* of the kind's type; untouched where the flag is absent */
 } Flag;
 
-/* Flags that every command takes. */
+/* Flags that every command takes; besides them --locks KIND, which flags_parse puts into the environment. */
 typedef struct CommonFlags {
     const char *work; /* --work DIR; NULL where absent */
     bool quiet;       /* -q: warnings and errors only */

@@ -1,9 +1,4 @@
 /* zeroth doctor: what this machine and the work directory offer. */
-#include <errno.h>
-#include <fcntl.h>
-#include <dlfcn.h>
-#include <sched.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +12,7 @@
 #include "framework/files.h"
 #include "framework/memory.h"
 #include "framework/text.h"
+#include "jobs/provenance.h"
 
 typedef struct Doctor {
     int problems;
@@ -33,54 +29,15 @@ static void problem(Doctor *doctor, const char *what, const char *text)
     printf("! %-18s %s\n", what, text);
 }
 
-/* Versions as the loaded libraries tell them; no header of theirs is needed here. */
-static void check_libraries(void)
+static void print_facts(Doctor *doctor)
 {
-    char text[160];
+    Provenance provenance;
+    provenance_gather(&provenance);
     line("program", VERSION_NUMBER);
     line("commit", version_commit());
-    line("compiler", "gcc " __VERSION__);
-    line("SQLite", sqlite3_libversion());
-    unsigned major = 0, minor = 0, patch = 0;
-    int (*hdf5)(unsigned *, unsigned *, unsigned *) = NULL;
-    *(void **)&hdf5 = dlsym(RTLD_DEFAULT, "H5get_libversion");
-    if (hdf5 != NULL && hdf5(&major, &minor, &patch) >= 0) {
-        snprintf(text, sizeof text, "%u.%u.%u", major, minor, patch);
-        line("HDF5", text);
-    }
-    const struct { int major, minor, patch; const char *hash; unsigned cpu, gpu; } *(*dnnl)(void) = NULL;
-    *(void **)&dnnl = dlsym(RTLD_DEFAULT, "dnnl_version");
-    if (dnnl != NULL) {
-        snprintf(text, sizeof text, "%d.%d.%d", dnnl()->major, dnnl()->minor, dnnl()->patch);
-        line("oneDNN", text);
-    }
-    int (*mpi)(char *, int *) = NULL;
-    *(void **)&mpi = dlsym(RTLD_DEFAULT, "MPI_Get_library_version");
-    char version[8192] = "";
-    int length = 0;
-    if (mpi != NULL && mpi(version, &length) == 0) {
-        version[strcspn(version, ",")] = '\0';
-        line("MPI", version);
-    }
-}
-
-static void check_processor(Doctor *doctor)
-{
-    cpu_set_t set;
-    char text[200];
-    int cores = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 0;
-    snprintf(text, sizeof text, "%d usable of %ld", cores, sysconf(_SC_NPROCESSORS_ONLN));
-    line("cores", text);
-    double bytes = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
-    char size[16];
-    text_bytes(bytes, size, sizeof size);
-    line("memory", size);
-    snprintf(text, sizeof text, "%s%s%s%s", __builtin_cpu_supports("avx2") ? "AVX2 " : "",
-             __builtin_cpu_supports("fma") ? "FMA " : "", __builtin_cpu_supports("avx512f") ? "AVX-512 " : "",
-             __builtin_cpu_supports("avx512bf16") ? "BF16" : "");
-    if (__builtin_cpu_supports("avx2"))
-        line("instructions", text);
-    else
+    for (int fact = 0; fact < FACT_COUNT; fact++)
+        if (provenance.facts[fact][0] != '\0') line(provenance_label((ProvenanceFact)fact), provenance.facts[fact]);
+    if (strstr(provenance.facts[FACT_INSTRUCTIONS], "AVX2") == NULL)
         problem(doctor, "instructions", "no AVX2: correct, but slow");
     if (system("mpirun --version >/dev/null 2>&1") == 0)
         line("mpirun", "found");
@@ -114,14 +71,35 @@ static bool locks_work(const char *path)
     if (!works) return false;
     pid_t pid = fork();
     if (pid == 0) {
-        int fd = open(path, O_RDWR);
-        struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-        _exit(fd >= 0 && fcntl(fd, F_OFD_SETLK, &whole) != 0 ? 0 : 1);
+        FileLock *second;
+        _exit(status_code(file_lock(path, &second)) == STATUS_LOCKED ? 0 : 1);
     }
     int how = 0;
     works = pid > 0 && waitpid(pid, &how, 0) == pid && WIFEXITED(how) && WEXITSTATUS(how) == 0;
     file_unlock(lock);
     return works;
+}
+
+/* In a directory of its own below the work directory, which locks as that does, and goes. */
+static Status check_locks(Doctor *doctor, const char *work)
+{
+    char *place = path_join(work, ".doctor"), *path = place != NULL ? path_join(place, "lock") : NULL, text[160];
+    FileLockKind kind = FILE_LOCK_FCNTL;
+    Status status = path == NULL ? status_no_memory(0, "a path") : directory_create(place);
+    if (status == OK) status = file_lock_kind(path, &kind);
+    if (status == OK) {
+        bool works = locks_work(path);
+        snprintf(text, sizeof text, "%s%s%s", file_lock_kind_name(kind), works ? " locks work" : " locks do not work here: ",
+                 works                       ? ""
+                 : kind == FILE_LOCK_FCNTL   ? "use --locks lease from the first command on, or another directory"
+                                             : "choose another directory by --work");
+        if (works) line("file locks", text);
+        else problem(doctor, "file locks", text);
+        status = directory_remove(place);
+    }
+    memory_free(path);
+    memory_free(place);
+    return status;
 }
 
 static Status check_work(Doctor *doctor, const char *work)
@@ -147,15 +125,11 @@ static Status check_work(Doctor *doctor, const char *work)
         else
             problem(doctor, "space", text);
     }
+    Status status = check_locks(doctor, work);
     char *path = path_join(work, ".doctor");
-    if (path == NULL) return status_no_memory(0, "a path");
-    if (locks_work(path))
-        line("file locks", "work");
-    else
-        problem(doctor, "file locks", "do not work here: choose another directory by --work");
-    Status status = file_write(path, "x", 1);
+    if (status == OK) status = path != NULL ? file_write(path, "x", 1) : status_no_memory(0, "a path");
     if (status == OK) line("atomic writes", "work");
-    status = status_first(status, file_remove(path));
+    if (path != NULL) status = status_first(status, file_remove(path));
     memory_free(path);
     if (!was_there) rmdir(work); /* a look leaves nothing behind */
     return status;
@@ -169,8 +143,7 @@ int command_doctor(int argc, char **argv)
     Status status = flags_parse(NULL, 0, &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 0, 0, "");
     if (status == OK) {
-        check_libraries();
-        check_processor(&doctor);
+        print_facts(&doctor);
         status = check_work(&doctor, default_work(&common));
     }
     if (status == OK && doctor.problems > 0)

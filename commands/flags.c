@@ -1,8 +1,10 @@
 /* Flags of subcommands. */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "commands/commands.h"
+#include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
 #include "framework/text.h"
@@ -62,9 +64,20 @@ static Status take_flag(const Flag *flags, int count, const Flag *common, int co
     return status_wrap(store(flag, value), "%s", argv[0]);
 }
 
+/* By the environment, which the processes that this one starts get too. */
+static Status set_locks(const char *name)
+{
+    FileLockKind kind;
+    if (!file_lock_kind_from_name(name, &kind))
+        return status_error(STATUS_USAGE, "--locks: no kind of locks '%s': there are fcntl and lease", name);
+    return setenv(FILE_LOCKS_ENVIRONMENT, name, 1) == 0 ? OK : status_no_memory(strlen(name), "a setting");
+}
+
 Status flags_parse(const Flag *flags, int count, CommonFlags *common, int argc, char **argv, Arguments *arguments)
 {
+    const char *locks = NULL;
     const Flag shared[] = {{"--work", NULL, FLAG_STRING, &common->work},
+                           {"--locks", NULL, FLAG_STRING, &locks},
                            {"--quiet", "-q", FLAG_SWITCH, &common->quiet},
                            {"--verbose", "-v", FLAG_SWITCH, &common->verbose}};
     const int shared_count = (int)(sizeof shared / sizeof shared[0]);
@@ -85,6 +98,7 @@ Status flags_parse(const Flag *flags, int count, CommonFlags *common, int argc, 
             arguments->items[arguments->count++] = argv[i];
         }
     }
+    if (locks != NULL) TRY(set_locks(locks));
     if (common->quiet) log_set_level(LOG_LEVEL_WARNING);
     if (common->verbose) log_set_level(LOG_LEVEL_DEBUG);
     return OK;

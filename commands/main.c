@@ -9,17 +9,37 @@
 
 #define COMMON_HELP                                                          \
     "Common flags: --work DIR (ledger, runs, artifacts; default zeroth-work)," \
-    " -q quiet, -v verbose\n"
+    " -q quiet, -v verbose,\n"                                               \
+    "              --locks fcntl|lease (lease: for file systems whose locks fail)\n"
+
+#define CONTROL_HELP                                                                             \
+    "  NAME              of a study in the work directory (--work)\n"                            \
+    "  JOB               key of a job, or its start, as 'zeroth status --all' shows it; default: the whole study\n"
 
 static const Command COMMANDS[] = {
     {"run", command_run, "STUDY.yaml [KEY=VALUE ...]", "run a study; finished work is not repeated",
      "  KEY=VALUE         sets a config key in every trial ('zeroth config' lists them)\n"
      "  --only STAGE      run up to this stage only\n"
+     "  -j, --jobs N      at most N jobs at a time (run.jobs)\n"
      "  --fail-fast       stop the rest, with checkpoints, at the first failed job\n"
+     "  -k, --keep-going  try every job, also where others of its stage failed alike\n"
+     "  --watch           where another process runs in this work directory, follow it\n"
      "Ctrl-C stops every job with a checkpoint; the same command goes on from there.\n"},
+    {"watch", command_watch, "STUDY.yaml | NAME", "follow a study that another process runs",
+     "Ctrl-C ends only the watching.\n"},
+    {"pause", command_pause, "STUDY.yaml | NAME [JOB ...]", "stop jobs with a checkpoint until 'resume'",
+     CONTROL_HELP "A run whose jobs are all paused waits. A pause stays when the run ends.\n"},
+    {"resume", command_resume, "STUDY.yaml | NAME [JOB ...]", "let paused jobs go on", CONTROL_HELP},
+    {"cancel", command_cancel, "STUDY.yaml | NAME [JOB ...]", "stop jobs for good; their checkpoints are kept",
+     CONTROL_HELP "What depends on a cancelled job is blocked; the rest goes on. 'retry' brings it back.\n"},
+    {"retry", command_retry, "STUDY.yaml | NAME [JOB ...]", "try failed and cancelled jobs again",
+     CONTROL_HELP "At once where a run is on, else when the study is next run.\n"},
     {"plan", command_plan, "STUDY.yaml [KEY=VALUE ...]", "show the jobs a study needs, and run nothing",
      "  --jobs            one line per job\n"
-     "  --trials          one line per trial\n"},
+     "  --trials          one line per trial\n"
+     "  --halving         one line per group of a study with halving\n"
+     "  --why [JOB]       what changed since the nearest finished job of its stage; JOB is the start of a key,\n"
+     "                    without it one line for every job that is to do\n"},
     {"status", command_status, "[STUDY.yaml | NAME]", "jobs of a work directory and their states",
      "  --failed          failed jobs only\n"
      "  -a, --all         every job\n"},
@@ -41,6 +61,20 @@ static const Command COMMANDS[] = {
      "  STUDY.yaml        where that study's work directory is looked in\n"
      "  -f, --follow      go on as it grows\n"
      "  -n, --lines N     last N lines only\n"},
+    {"ledger", command_ledger, "show|check|rebuild|migrate ...", "look into, check or remake the ledger",
+     "  ledger show [STUDY.yaml] JOB   a job's whole record: config, inputs, attempts with code, libraries and machine,\n"
+     "                                 results; JOB is its key or the start of it\n"
+     "    --format text|json\n"
+     "  ledger check [STUDY.yaml]      lists where ledger and directories disagree, and damaged artifacts\n"
+     "    --full                       compares checksums too\n"
+     "  ledger rebuild [STUDY.yaml]    makes the ledger anew from the directories\n"
+     "  ledger migrate [STUDY.yaml]    brings the ledger of an earlier program to this one's schema\n"
+     "STUDY.yaml tells the work directory, as --work does.\n"},
+    {"gc", command_gc, "", "list, then remove, what no recorded study needs",
+     "  --remove          removes what is listed; without it nothing is touched\n"
+     "  --forget NAME     drops that study's record too, and so what only it needs\n"
+     "Nothing of a job at work is touched. A study needs the jobs of the latest plan recorded for it, and of those with\n"
+     "KEY=VALUE.\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
      "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
      "                                         run again, it makes what is missing\n"

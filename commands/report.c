@@ -11,7 +11,7 @@
 /* One line per finished trial: group, seed, directory of its model, pictures and numbers. */
 static Status print_models(const Plan *plan)
 {
-    for (size_t t = 0; t < plan->study->trial_count; t++) {
+    for (size_t t = 0; t < plan->study->full_count; t++) {
         const Trial *trial = &plan->study->trials[t];
         const PlanJob *job = &plan->jobs[plan_trial_job(plan, t, STAGE_EVALUATE)];
         if (job->need != JOB_FINISHED)

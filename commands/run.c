@@ -3,9 +3,15 @@
 
 #include "commands/study_command.h"
 #include "commands/version.h"
-#include "framework/log.h"
+#include "framework/memory.h"
 #include "framework/text.h"
 #include "jobs/runner.h"
+
+typedef struct RunFlags {
+    const char *only;
+    int64_t jobs;
+    bool fail_fast, keep_going, watch;
+} RunFlags;
 
 static Status read_last(const char *name, StageId *last)
 {
@@ -19,33 +25,74 @@ static void print_summary(const Plan *plan, const RunnerSummary *summary)
     char spent[16];
     text_duration(summary->seconds, spent, sizeof spent);
     fprintf(stderr, "%s: %zu trial%s, %zu job%s: %zu run in %s, %zu finished before", plan->study->name,
-            plan->study->trial_count, plural(plan->study->trial_count), plan->count, plural(plan->count),
+            plan->study->full_count, plural(plan->study->full_count), plan->count, plural(plan->count),
             summary->finished, spent, plan->finished);
     if (summary->failed > 0) fprintf(stderr, ", %zu failed", summary->failed);
+    if (summary->left_out > 0) fprintf(stderr, ", %zu left out", summary->left_out);
     if (summary->blocked > 0) fprintf(stderr, ", %zu blocked by them", summary->blocked);
+    if (summary->cancelled > 0) fprintf(stderr, ", %zu cancelled", summary->cancelled);
+    if (summary->paused > 0) fprintf(stderr, ", %zu paused", summary->paused);
     fprintf(stderr, "\n");
 }
 
-static Status run_plan(const Plan *plan, const CommonFlags *common, bool fail_fast)
+/* `*more` tells that what was done decides about more: a study with halving is to be planned again. */
+static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *common, const RunFlags *flags, bool *more)
 {
-    Ledger *ledger = NULL;
     Executor *executor = NULL;
-    int64_t cores = config_integer(plan->study->trials[0].config, "run.cores");
-    TRY(ledger_open_writer(plan->work, &ledger));
-    Status status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(NULL, (int)cores, &executor);
-    if (status == OK) {
-        if (!common->quiet)
-            fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name,
-                    plan->study->trial_count, plural(plan->study->trial_count), plan->count,
-                    plural(plan->count), plan->needed, plan->work);
-        RunnerOptions options = {.code = version_commit(), .fail_fast = fail_fast, .quiet = common->quiet};
-        RunnerSummary summary;
-        status = runner_run(plan, ledger, executor, &options, &summary);
-        if (!common->quiet) print_summary(plan, &summary);
+    const Config *config = plan->study->trials[0].config;
+    LocalLimits limits = {.cores = (int)config_integer(config, "run.cores"),
+                          .memory = config_real(config, "run.host_memory"),
+                          .gpus = (int)config_integer(config, "run.host_gpus")};
+    int64_t jobs = flags->jobs > 0 ? flags->jobs : config_integer(config, "run.jobs");
+    TRY(executor_local_create(NULL, &limits, &executor));
+    if (!common->quiet)
+        fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->full_count,
+                plural(plan->study->full_count), plan->count, plural(plan->count), plan->needed, plan->work);
+    RunnerOptions options = {.code = version_commit(), .jobs = (int)jobs, .fail_fast = flags->fail_fast,
+                             .keep_going = flags->keep_going, .quiet = common->quiet};
+    RunnerSummary summary;
+    Status status = runner_run(plan, ledger, executor, &options, &summary);
+    if (!common->quiet) print_summary(plan, &summary);
+    executor->destroy(executor);
+    *more = status == OK && plan->undecided && summary.finished > 0;
+    return status;
+}
+
+/* The writer's place; where another process has it, `*followed` tells that the run was followed instead. */
+static Status open_ledger(const Study *study, const char *work, const CommonFlags *common, const RunFlags *flags,
+                          Ledger **ledger, bool *followed)
+{
+    Status status = ledger_open_writer(work, ledger);
+    *followed = false;
+    if (status_code(status) != STATUS_LOCKED) return status;
+    if (!flags->watch) {
+        Status told = status_error(STATUS_LOCKED, "%s; 'zeroth watch %s' follows it", status_message(status), study->path);
+        status_free(status);
+        return told;
     }
-    if (executor != NULL) executor->destroy(executor);
+    status_free(status);
+    *followed = true;
+    return follow_study(work, study->name, common->quiet);
+}
+
+static Status run_study(const CommonFlags *common, const Arguments *arguments, const RunFlags *flags)
+{
+    Study *study = NULL;
+    Plan *plan = NULL;
+    Ledger *ledger = NULL;
+    StageId last;
+    bool followed = false, more = false;
+    TRY(read_last(flags->only, &last));
+    Status status = load_plan(common, arguments, last, &study, &plan);
+    if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
+    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags, &more);
+    while (status == OK && more) { /* the study as it was read: nobody's edits come in between */
+        status = plan_renew(&plan);
+        if (status == OK) status = run_plan(plan, ledger, common, flags, &more);
+    }
     ledger_close(ledger);
+    plan_destroy(plan);
+    study_destroy(study);
     return status;
 }
 
@@ -53,19 +100,17 @@ int command_run(int argc, char **argv)
 {
     CommonFlags common = {0};
     Arguments arguments;
-    const char *only = NULL;
-    bool fail_fast = false;
-    const Flag flags[] = {{"--only", NULL, FLAG_STRING, &only}, {"--fail-fast", NULL, FLAG_SWITCH, &fail_fast}};
-    Study *study = NULL;
-    Plan *plan = NULL;
-    StageId last;
-    Status status = flags_parse(flags, 2, &common, argc, argv, &arguments);
+    RunFlags run = {0};
+    const Flag flags[] = {{"--only", NULL, FLAG_STRING, &run.only},
+                          {"--jobs", "-j", FLAG_INTEGER, &run.jobs},
+                          {"--fail-fast", NULL, FLAG_SWITCH, &run.fail_fast},
+                          {"--keep-going", "-k", FLAG_SWITCH, &run.keep_going},
+                          {"--watch", NULL, FLAG_SWITCH, &run.watch}};
+    Status status = flags_parse(flags, sizeof flags / sizeof flags[0], &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
-    if (status == OK) status = read_last(only, &last);
-    if (status == OK) status = load_plan(&common, &arguments, last, &study, &plan);
-    if (status == OK) status = run_plan(plan, &common, fail_fast);
-    plan_destroy(plan);
-    study_destroy(study);
+    if (status == OK && (run.jobs < 0 || run.jobs > 100000))
+        status = status_error(STATUS_USAGE, "--jobs: a number of jobs from 1 to 100000, or 0 for as many as fit");
+    if (status == OK) status = run_study(&common, &arguments, &run);
     arguments_free(&arguments);
     return command_end(status);
 }

@@ -34,8 +34,9 @@ Status answer_series(Store *store, const Request *request, Answer *answer)
 }
 
 /* Where attempts of the job began, and how they ended. */
-static Status write_mark(void *context, const LedgerAttempt *attempt)
+static Status write_mark(void *context, const LedgerAttempt *attempt, const char *provenance)
 {
+    (void)provenance;
     JsonWriter *writer = context;
     json_begin_object(writer);
     json_integer_member(writer, "attempt", attempt->number);

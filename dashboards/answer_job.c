@@ -20,7 +20,7 @@ static void json_time_member(JsonWriter *writer, const char *key, double seconds
     else json_string(writer, NULL);
 }
 
-static Status write_attempt(void *context, const LedgerAttempt *a)
+static Status write_attempt(void *context, const LedgerAttempt *a, const char *provenance)
 {
     JsonWriter *writer = context;
     json_begin_object(writer);
@@ -44,6 +44,10 @@ static Status write_attempt(void *context, const LedgerAttempt *a)
     json_integer_member(writer, "checkpoint", a->checkpoint_step);
     json_real_member(writer, "seconds", a->seconds);
     json_integer_member(writer, "peak_memory", a->peak_memory);
+    if (provenance[0] != '\0') {
+        json_key(writer, "provenance");
+        json_raw(writer, provenance);
+    }
     json_end_object(writer);
     return OK;
 }

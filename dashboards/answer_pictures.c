@@ -8,10 +8,29 @@
 #include "framework/files.h"
 #include "jobs/artifact.h"
 
+#define MOST_SCORED 1000 /* pictures of a job whose scores are read */
+
 static bool is_picture(const char *name)
 {
     size_t length = strlen(name);
     return work_is_plain_name(name) && length > 4 && strcmp(name + length - 4, ".png") == 0;
+}
+
+/* The scores beside a picture; those of an older program have none. */
+static Status write_scores(Store *store, const char *key, const char *name, JsonWriter *writer)
+{
+    char path[320];
+    Json *scores;
+    snprintf(path, sizeof path, "artifacts/%s/pictures/%.*s.json", key, (int)strlen(name) - 4, name);
+    Status status = work_read_json(store->work, path, &scores);
+    if (status_code(status) == STATUS_NO_MEMORY) return status;
+    if (status == OK) {
+        json_key(writer, name);
+        json_value(writer, scores);
+        json_destroy(scores);
+    }
+    status_free(status);
+    return OK;
 }
 
 Status answer_pictures(Store *store, const Request *request, Answer *answer)
@@ -19,33 +38,27 @@ Status answer_pictures(Store *store, const Request *request, Answer *answer)
     const char *key;
     char path[96], **names;
     size_t count;
-    Json *scores = NULL;
     TRY(request_key(request, &key));
-    snprintf(path, sizeof path, "artifacts/%s/pictures.json", key);
-    Status status = work_read_json(store->work, path, &scores);
-    if (status_code(status) == STATUS_NO_MEMORY) return status;
-    status_free(status); /* pictures of an older program have no scores */
     snprintf(path, sizeof path, "artifacts/%s/pictures", key);
-    status = work_list(store->work, path, &names, &count);
-    if (status != OK) {
-        json_destroy(scores);
-        return status;
-    }
+    TRY(work_list(store->work, path, &names, &count));
     JsonWriter writer = {0};
+    Status status = OK;
     json_begin_object(&writer);
     json_key(&writer, "names");
     json_begin_array(&writer);
     for (size_t i = 0; i < count; i++)
         if (is_picture(names[i])) json_string(&writer, names[i]);
     json_end_array(&writer);
-    if (scores != NULL) {
-        json_key(&writer, "scores");
-        json_value(&writer, scores);
-    }
+    json_key(&writer, "scores");
+    json_begin_object(&writer);
+    for (size_t i = 0; i < count && i < 2 * MOST_SCORED && status == OK; i++)
+        if (is_picture(names[i])) status = write_scores(store, key, names[i], &writer);
+    json_end_object(&writer);
     json_end_object(&writer);
     names_free(names, count);
-    json_destroy(scores);
-    return answer_json(&writer, answer);
+    if (status == OK) return answer_json(&writer, answer);
+    text_free(&writer.text);
+    return status;
 }
 
 Status answer_picture(Store *store, const Request *request, Answer *answer)

@@ -2,9 +2,14 @@
 
 #include <limits.h>
 #include <mpi.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "framework/log.h"
@@ -17,6 +22,8 @@ struct Comm {
     MPI_Comm handle; /* unused where size is 1 without a launcher */
     int rank, size;
     bool launched; /* under mpirun or srun, so MPI is in use */
+    clockid_t clock; /* processor time of the thread that made it */
+    _Atomic double waited, since; /* in waits that have ended; start of the one under way, or -1 */
 };
 
 static Status mpi_status(int result, const char *action)
@@ -29,14 +36,65 @@ static Status mpi_status(int result, const char *action)
     return status_error(STATUS_LIBRARY, "MPI cannot %s: %s", action, text);
 }
 
+/* Waits ------------------------------------------------------------------------- */
+
+static double processor_time(const Comm *comm)
+{
+    struct timespec now = {0};
+    clock_gettime(comm->clock, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void comm_wait_begins(Comm *comm)
+{
+    if (comm_size(comm) > 1) atomic_store(&comm->since, processor_time(comm));
+}
+
+void comm_wait_ends(Comm *comm)
+{
+    if (comm_size(comm) == 1) return;
+    double now = processor_time(comm), since = atomic_exchange(&comm->since, -1);
+    atomic_store(&comm->waited, atomic_load(&comm->waited) + now - since);
+}
+
+double comm_waited(const Comm *comm)
+{
+    if (comm_size(comm) == 1) return 0;
+    double since = atomic_load(&comm->since), waited = atomic_load(&comm->waited);
+    return since >= 0 ? waited + processor_time(comm) - since : waited;
+}
+
+/* An MPI call that may wait for other ranks: its result as a Status. */
+#define WAIT(comm, call, action)                    \
+    (comm_wait_begins(comm), end_wait(comm, call, action))
+
+static Status end_wait(Comm *comm, int result, const char *action)
+{
+    comm_wait_ends(comm);
+    return mpi_status(result, action);
+}
+
+/* Beginning and end ---------------------------------------------------------------- */
+
 /* What mpirun and srun set in the environment of each rank. */
 static bool is_launched(void)
 {
     return getenv("OMPI_COMM_WORLD_SIZE") != NULL || getenv("PMIX_RANK") != NULL || getenv("PMI_RANK") != NULL;
 }
 
+/* Ranks outlive a launcher that is killed, and would wait for each other for ever, with the job's lock held. */
+static Status die_with_launcher(pid_t launcher)
+{
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return status_error(STATUS_LIBRARY, "cannot watch over the launcher");
+    if (getppid() != launcher) return status_error(STATUS_INTERRUPTED, "the launcher of this rank is gone");
+    return OK;
+}
+
 static Status join_world(Comm *comm)
 {
+    TRY(die_with_launcher(getppid()));
+    /* A waiting rank lets others have its core, which they often share: Open MPI spins otherwise. */
+    setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
     int initialised = 0, finalised = 0, provided = MPI_THREAD_SINGLE;
     MPI_Initialized(&initialised);
     MPI_Finalized(&finalised);
@@ -58,7 +116,8 @@ Status comm_create(Comm **comm)
     *comm = NULL;
     Comm *made = memory_alloc(sizeof *made);
     if (made == NULL) return status_no_memory(sizeof *made, "communication");
-    *made = (Comm){.handle = MPI_COMM_NULL, .size = 1, .launched = is_launched()};
+    *made = (Comm){.handle = MPI_COMM_NULL, .size = 1, .launched = is_launched(), .since = -1};
+    pthread_getcpuclockid(pthread_self(), &made->clock);
     if (made->launched) {
         Status status = join_world(made);
         if (status != OK) {
@@ -94,7 +153,7 @@ int comm_size(const Comm *comm)
 Status comm_barrier(Comm *comm)
 {
     if (comm_size(comm) == 1) return OK;
-    return mpi_status(MPI_Barrier(comm->handle), "wait for the other ranks");
+    return WAIT(comm, MPI_Barrier(comm->handle), "wait for the other ranks");
 }
 
 static int piece_of(size_t bytes)
@@ -107,7 +166,7 @@ Status comm_broadcast(Comm *comm, void *data, size_t bytes, int root)
     if (comm_size(comm) == 1) return OK;
     for (size_t done = 0; done < bytes;) {
         int piece = piece_of(bytes - done);
-        TRY(mpi_status(MPI_Bcast((char *)data + done, piece, MPI_BYTE, root, comm->handle), "broadcast"));
+        TRY(WAIT(comm, MPI_Bcast((char *)data + done, piece, MPI_BYTE, root, comm->handle), "broadcast"));
         done += (size_t)piece;
     }
     return OK;
@@ -118,18 +177,26 @@ Status comm_sum_integers(Comm *comm, int64_t *values, int64_t count)
     if (comm_size(comm) == 1) return OK;
     for (int64_t done = 0; done < count;) {
         int piece = piece_of((size_t)(count - done));
-        TRY(mpi_status(MPI_Allreduce(MPI_IN_PLACE, values + done, piece, MPI_INT64_T, MPI_SUM, comm->handle),
-                       "sum over ranks"));
+        TRY(WAIT(comm, MPI_Allreduce(MPI_IN_PLACE, values + done, piece, MPI_INT64_T, MPI_SUM, comm->handle),
+                 "sum over ranks"));
         done += piece;
     }
     return OK;
+}
+
+Status comm_gather(Comm *comm, void *data, size_t bytes)
+{
+    if (comm_size(comm) == 1) return OK;
+    if (bytes > PIECE) return status_error(STATUS_INTERNAL, "%zu bytes of a rank cannot be gathered", bytes);
+    return WAIT(comm, MPI_Allgather(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, data, (int)bytes, MPI_BYTE, comm->handle),
+                "gather from all ranks");
 }
 
 Status comm_agree(Comm *comm, Status own)
 {
     if (comm_size(comm) == 1) return own;
     int first = own != OK ? comm->rank : INT_MAX;
-    Status status = mpi_status(MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle), "agree");
+    Status status = WAIT(comm, MPI_Allreduce(MPI_IN_PLACE, &first, 1, MPI_INT, MPI_MIN, comm->handle), "agree");
     if (status != OK) return status_first(own, status);
     if (first == INT_MAX) return OK;
     char message[MESSAGE_BYTES] = "";
@@ -153,7 +220,7 @@ Status comm_send(Comm *comm, const void *data, size_t bytes, int to, int tag)
     size_t done = 0;
     do { /* an empty message is sent too */
         int piece = piece_of(bytes - done);
-        TRY(mpi_status(MPI_Send((const char *)data + done, piece, MPI_BYTE, to, tag, comm->handle), "send"));
+        TRY(WAIT(comm, MPI_Send((const char *)data + done, piece, MPI_BYTE, to, tag, comm->handle), "send"));
         done += (size_t)piece;
     } while (done < bytes);
     return OK;
@@ -166,13 +233,66 @@ Status comm_receive(Comm *comm, void *data, size_t bytes, int from, int tag)
     do {
         int piece = piece_of(bytes - done), got = 0;
         MPI_Status received;
-        TRY(mpi_status(MPI_Recv((char *)data + done, piece, MPI_BYTE, from, tag, comm->handle, &received), "receive"));
+        TRY(WAIT(comm, MPI_Recv((char *)data + done, piece, MPI_BYTE, from, tag, comm->handle, &received), "receive"));
         MPI_Get_count(&received, MPI_BYTE, &got);
         if (got != piece)
             return status_error(STATUS_INTERNAL, "rank %d sent %d bytes where %d were due", from, got, piece);
         done += (size_t)piece;
     } while (done < bytes);
     return OK;
+}
+
+/* MPI's requests are pointers or integers, by implementation. */
+_Static_assert(sizeof(MPI_Request) <= sizeof(intptr_t), "a request fits in its box");
+
+static Status begin(MPI_Request handle, int result, const char *action, int64_t bytes, CommRequest *request)
+{
+    TRY(mpi_status(result, action));
+    *request = (CommRequest){.bytes = bytes, .active = true};
+    memcpy(&request->handle, &handle, sizeof handle);
+    return OK;
+}
+
+static Status check_piece(size_t bytes)
+{
+    return bytes <= PIECE ? OK : status_error(STATUS_INTERNAL, "a message of %zu bytes is too long", bytes);
+}
+
+Status comm_send_begin(Comm *comm, const void *data, size_t bytes, int to, int tag, CommRequest *request)
+{
+    MPI_Request handle = MPI_REQUEST_NULL;
+    TRY(check_peer(comm, to, tag));
+    TRY(check_piece(bytes));
+    int result = MPI_Isend(data, (int)bytes, MPI_BYTE, to, tag, comm->handle, &handle);
+    return begin(handle, result, "send", -1, request);
+}
+
+Status comm_receive_begin(Comm *comm, void *data, size_t bytes, int from, int tag, CommRequest *request)
+{
+    MPI_Request handle = MPI_REQUEST_NULL;
+    TRY(check_peer(comm, from, tag));
+    TRY(check_piece(bytes));
+    int result = MPI_Irecv(data, (int)bytes, MPI_BYTE, from, tag, comm->handle, &handle);
+    return begin(handle, result, "receive", (int64_t)bytes, request);
+}
+
+Status comm_test(CommRequest *request, bool *done)
+{
+    *done = !request->active;
+    if (*done) return OK;
+    MPI_Request handle;
+    MPI_Status about;
+    int finished = 0, got = 0;
+    memcpy(&handle, &request->handle, sizeof handle);
+    TRY(mpi_status(MPI_Test(&handle, &finished, &about), request->bytes < 0 ? "send" : "receive"));
+    if (!finished) return OK;
+    request->active = false;
+    *done = true;
+    if (request->bytes < 0) return OK;
+    MPI_Get_count(&about, MPI_BYTE, &got);
+    if (got == request->bytes) return OK;
+    return status_error(STATUS_INTERNAL, "rank %d sent %d bytes where %lld were due", about.MPI_SOURCE, got,
+                        (long long)request->bytes);
 }
 
 void comm_abort(Comm *comm, int exit_code)

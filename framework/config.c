@@ -50,8 +50,10 @@ static int unlikeness(const char *written, const char *key)
 
 const ConfigKey *config_find_key(const char *name, const char **nearest)
 {
+    size_t length = strlen(name);
     for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++)
-        if (strcmp(CONFIG_SCHEMA[i].name, name) == 0) return &CONFIG_SCHEMA[i];
+        if (CONFIG_SCHEMA[i].length == length && memcmp(CONFIG_SCHEMA[i].name, name, length) == 0)
+            return &CONFIG_SCHEMA[i];
     if (nearest == NULL) return NULL;
     int best = -1;
     for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++) {
@@ -63,8 +65,7 @@ const ConfigKey *config_find_key(const char *name, const char **nearest)
     return NULL;
 }
 
-/* Whether keys of the schema begin with NAME and a dot. */
-static bool is_group(const char *name)
+bool config_is_group(const char *name)
 {
     size_t length = strlen(name);
     for (int i = 0; i < CONFIG_SCHEMA_COUNT; i++)
@@ -77,7 +78,7 @@ static Status find_key(const char *name, const char *where, const ConfigKey **ke
     const char *nearest = NULL;
     *key = config_find_key(name, &nearest);
     if (*key != NULL) return OK;
-    if (is_group(name))
+    if (config_is_group(name))
         return status_error(STATUS_INVALID, "%s: '%s' is a group of keys and takes no value itself: see 'zeroth config %s'",
                             where, name, name);
     return status_error(STATUS_INVALID, "%s: unknown key '%s': did you mean '%s'?", where, name, nearest);

@@ -42,12 +42,15 @@ typedef struct ConfigKey {
     const char *choices;   /* CONFIG_CHOICE: "a|b|c" */
     unsigned stages;       /* bit 1 << StageId for each stage that reads it; 0: read by the runner, in no job's key */
     const char *help;
+    size_t length;         /* of the name: looking a key up compares lengths first */
 } ConfigKey;
 
 extern const ConfigKey CONFIG_SCHEMA[];
 extern const int CONFIG_SCHEMA_COUNT;
 /* NULL where unknown; then *nearest (may be NULL) is the closest known name. */
 const ConfigKey *config_find_key(const char *name, const char **nearest);
+/* Whether keys of the schema begin with NAME and a dot. */
+bool config_is_group(const char *name);
 
 typedef struct Config Config;
 Status config_create(Config **config); /* all defaults */

@@ -11,22 +11,25 @@
 #define RUNNER 0u
 #define BIG 1e15
 
-#define BOOL(name, fallback, stages, help) {name, CONFIG_BOOL, fallback, 0, 1, NULL, stages, help}
-#define INTEGER(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER, fallback, low, high, NULL, stages, help}
-#define REAL(name, fallback, low, high, stages, help) {name, CONFIG_REAL, fallback, low, high, NULL, stages, help}
-#define STRING(name, fallback, stages, help) {name, CONFIG_STRING, fallback, 0, 0, NULL, stages, help}
-#define DURATION(name, fallback, stages, help) {name, CONFIG_DURATION, fallback, 0, BIG, NULL, stages, help}
-#define BYTES(name, fallback, stages, help) {name, CONFIG_BYTES, fallback, 0, BIG, NULL, stages, help}
-#define PATH(name, stages, help) {name, CONFIG_PATH, "", 0, 0, NULL, stages, help}
-#define CHOICE(name, fallback, choices, stages, help) {name, CONFIG_CHOICE, fallback, 0, 0, choices, stages, help}
-#define INTEGERS(name, fallback, low, high, stages, help) {name, CONFIG_INTEGER_LIST, fallback, low, high, NULL, stages, help}
-#define REALS(name, fallback, low, high, stages, help) {name, CONFIG_REAL_LIST, fallback, low, high, NULL, stages, help}
-#define STRINGS(name, fallback, stages, help) {name, CONFIG_STRING_LIST, fallback, 0, 0, NULL, stages, help}
+#define KEY(name, type, fallback, low, high, choices, stages, help) \
+    {name, type, fallback, low, high, choices, stages, help, sizeof(name) - 1}
+#define BOOL(name, fallback, stages, help) KEY(name, CONFIG_BOOL, fallback, 0, 1, NULL, stages, help)
+#define INTEGER(name, fallback, low, high, stages, help) KEY(name, CONFIG_INTEGER, fallback, low, high, NULL, stages, help)
+#define REAL(name, fallback, low, high, stages, help) KEY(name, CONFIG_REAL, fallback, low, high, NULL, stages, help)
+#define STRING(name, fallback, stages, help) KEY(name, CONFIG_STRING, fallback, 0, 0, NULL, stages, help)
+#define DURATION(name, fallback, stages, help) KEY(name, CONFIG_DURATION, fallback, 0, BIG, NULL, stages, help)
+#define BYTES(name, fallback, stages, help) KEY(name, CONFIG_BYTES, fallback, 0, BIG, NULL, stages, help)
+#define PATH(name, stages, help) KEY(name, CONFIG_PATH, "", 0, 0, NULL, stages, help)
+#define CHOICE(name, fallback, choices, stages, help) KEY(name, CONFIG_CHOICE, fallback, 0, 0, choices, stages, help)
+#define INTEGERS(name, fallback, low, high, stages, help) \
+    KEY(name, CONFIG_INTEGER_LIST, fallback, low, high, NULL, stages, help)
+#define REALS(name, fallback, low, high, stages, help) KEY(name, CONFIG_REAL_LIST, fallback, low, high, NULL, stages, help)
+#define STRINGS(name, fallback, stages, help) KEY(name, CONFIG_STRING_LIST, fallback, 0, 0, NULL, stages, help)
 
 /* Of one stage; 0: as run.threads, run.ranks and so on say for all. */
 #define RESOURCES(stage)                                                                                        \
     INTEGER("run." stage ".threads", "0", 0, 256, RUNNER, "threads of a rank of this stage; 0: run.threads"),      \
-    INTEGER("run." stage ".ranks", "0", 0, 4096, RUNNER, "ranks of this stage; 0: run.ranks"),                     \
+    INTEGER("run." stage ".ranks", "0", 0, 4096, RUNNER, "ranks of this stage; 0: run.ranks; the generator has one"),  \
     BYTES("run." stage ".memory", "0", RUNNER, "memory of a job of this stage; 0: run.memory"),                   \
     INTEGER("run." stage ".gpus", "-1", -1, 1024, RUNNER, "GPUs of a job of this stage; -1: run.gpus"),            \
     DURATION("run." stage ".time", "0", RUNNER, "time limit of this stage; 0: run.time")
@@ -133,7 +136,8 @@ const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("run.host_gpus", "-1", -1, 1024, RUNNER, "GPUs the local executor may give out; -1: those found here"),
     INTEGER("run.jobs", "0", 0, 100000, RUNNER, "most jobs at a time; 0: as many as fit"),
     INTEGER("run.threads", "1", 1, 256, RUNNER, "threads of one rank; another number may change the last bits of results"),
-    INTEGER("run.ranks", "1", 1, 4096, RUNNER, "ranks of a job under mpirun, where its stage can use them"),
+    INTEGER("run.ranks", "1", 1, 4096, RUNNER,
+            "ranks of a job under mpirun: the same results on any number; the backbone's divide train.batch, the generator has one"),
     BYTES("run.memory", "0", RUNNER, "memory a job is expected to need, all ranks together; 0: not counted"),
     INTEGER("run.gpus", "0", 0, 1024, RUNNER, "GPUs of a job"),
     DURATION("run.time", "0", RUNNER, "time limit of one attempt, which stops short of it with a checkpoint; 0: none"),
@@ -146,7 +150,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("run.attempts", "2", 1, 100, RUNNER, "attempts that may end without getting further, by causes worth a retry"),
     DURATION("run.backoff", "1", RUNNER, "pause before a job is tried again; doubled each time, up to 5 minutes"),
     DURATION("run.hang", "30m", RUNNER, "a job that neither steps nor computes for so long is ended and tried again; 0: never"),
-    REAL("run.checkpoint_seconds", "20", 0, 86400, RUNNER, "seconds between checkpoints; 0: after every step"),
+    REAL("run.checkpoint_seconds", "20", 0, 86400, RUNNER, "seconds between checkpoints, more where copies would take 1 % of the time; 0: every step"),
 };
 
 const int CONFIG_SCHEMA_COUNT = (int)(sizeof CONFIG_SCHEMA / sizeof CONFIG_SCHEMA[0]);

@@ -94,6 +94,14 @@ Status directory_list(const char *path, char ***names, size_t *count)
     return status;
 }
 
+Status directory_list_any(const char *path, char ***names, size_t *count)
+{
+    Status status = directory_list(path, names, count);
+    if (status_code(status) != STATUS_NOT_FOUND) return status;
+    status_free(status);
+    return OK;
+}
+
 /* Calls `visit` for everything below `path`, contents before their directory,
  * links not followed, and last for `path` itself. */
 static Status walk(const char *path, Status (*visit)(const char *path, mode_t mode))

@@ -39,6 +39,8 @@ Status directory_commit(const char *temporary, const char *path);
 /* Names in a directory, sorted by strcmp, without . and ..; freed by
  * names_free. */
 Status directory_list(const char *path, char ***names, size_t *count);
+/* The same, and no names where there is no such directory. */
+Status directory_list_any(const char *path, char ***names, size_t *count);
 void names_free(char **names, size_t count);
 
 /* PATH joined by '/', freed by memory_free; NULL without memory. */
@@ -50,9 +52,48 @@ char *path_beside(const char *file, const char *path);
 const char *path_name(const char *path); /* last component, in `path` */
 char *path_absolute(const char *path);
 
-/* An exclusive advisory lock (fcntl) on `path`, which then holds host, pid and
- * start time. STATUS_LOCKED names the holder. Released by file_unlock and by
- * the process's end. */
+/* Locks ---------------------------------------------------------------------
+ *
+ * Two kinds. fcntl: the kernel's, which end with the process; the file `path`
+ * holds host, pid and time for people. lease: for file systems where such locks
+ * fail (some network and parallel ones): a file PATH.lease-N that names its
+ * holder, made by link(2) or O_EXCL, which no two processes can both make. A
+ * thread renews its time every FILE_LEASE_RENEWAL seconds. A holder of this
+ * boot of this machine is looked up in /proc, so that the lease of a killed
+ * process is free at once; any other holds its lease until it has not been
+ * renewed for FILE_LEASE_STALE seconds. Who takes over a stale lease N makes
+ * lease N + 1, which one taker alone can. A process that finds its lease
+ * taken over (it was stopped for so long) gets SIGTERM, to stop as by a user.
+ *
+ * The kind is what the nearest file "locks" in the directory of `path` or one
+ * of the three above it says, else ZEROTH_LOCKS, else fcntl. */
+#define FILE_LOCK_KINDS(X)         \
+    X(FILE_LOCK_FCNTL, "fcntl")    \
+    X(FILE_LOCK_LEASE, "lease")
+
+typedef enum FileLockKind {
+#define X(kind, name) kind,
+    FILE_LOCK_KINDS(X)
+#undef X
+    FILE_LOCK_KIND_COUNT
+} FileLockKind;
+
+#define FILE_LOCKS_NAME "locks"
+#define FILE_LOCKS_ENVIRONMENT "ZEROTH_LOCKS"
+#define FILE_LEASE_RENEWAL 5
+#define FILE_LEASE_STALE 60
+
+const char *file_lock_kind_name(FileLockKind kind);
+bool file_lock_kind_from_name(const char *name, FileLockKind *kind);
+/* STATUS_INVALID where the file says one and the environment another: processes that lock by different means do not see
+ * each other. */
+Status file_lock_kind(const char *path, FileLockKind *kind);
+/* Writes DIRECTORY/locks unless it is there, for every later process. Only under a lock of that kind. */
+Status file_lock_record_kind(const char *directory);
+
+/* Exclusive; STATUS_LOCKED names the holder: host, process, since when. Where
+ * the file system has no locks, the error says what to do. Released by
+ * file_unlock and by the process's end. */
 typedef struct FileLock FileLock;
 Status file_lock(const char *path, FileLock **lock);
 void file_unlock(FileLock *lock);

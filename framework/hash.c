@@ -13,8 +13,16 @@
 
 #include "framework/memory.h"
 
+/* Only fingerprints have parts: they are made when the first one begins. */
+typedef struct Parts {
+    XXH3_state_t states[HASHER_MAX_PARTS];
+    const char *names[HASHER_MAX_PARTS];
+    int count;
+} Parts;
+
 struct Hasher {
     XXH3_state_t state; /* wants 64-byte alignment */
+    Parts *parts;
 };
 
 static Hash128 from_xxh(XXH128_hash_t hash)
@@ -57,12 +65,15 @@ Hasher *hasher_create(void)
     if (hasher == NULL) return NULL;
     XXH3_INITSTATE(&hasher->state);
     XXH3_128bits_reset(&hasher->state);
+    hasher->parts = NULL;
     return hasher;
 }
 
 void hasher_add(Hasher *hasher, const void *data, size_t bytes)
 {
-    if (bytes > 0) XXH3_128bits_update(&hasher->state, data, bytes);
+    if (bytes == 0) return;
+    XXH3_128bits_update(&hasher->state, data, bytes);
+    if (hasher->parts != NULL) XXH3_128bits_update(&hasher->parts->states[hasher->parts->count - 1], data, bytes);
 }
 
 void hasher_add_string(Hasher *hasher, const char *string)
@@ -86,7 +97,36 @@ Hash128 hasher_result(const Hasher *hasher)
 
 void hasher_destroy(Hasher *hasher)
 {
+    if (hasher == NULL) return;
+    memory_free(hasher->parts);
     memory_free(hasher);
+}
+
+Status hasher_begin_part(Hasher *hasher, const char *name)
+{
+    if (hasher->parts == NULL) {
+        Parts *parts = memory_alloc_aligned(sizeof *parts);
+        if (parts == NULL) return status_no_memory(sizeof *parts, "the parts of a hash");
+        parts->count = 0;
+        hasher->parts = parts;
+    }
+    Parts *parts = hasher->parts;
+    if (parts->count == HASHER_MAX_PARTS) return OK;
+    XXH3_INITSTATE(&parts->states[parts->count]);
+    XXH3_128bits_reset(&parts->states[parts->count]);
+    parts->names[parts->count++] = name;
+    return OK;
+}
+
+int hasher_part_count(const Hasher *hasher)
+{
+    return hasher->parts != NULL ? hasher->parts->count : 0;
+}
+
+const char *hasher_part(const Hasher *hasher, int part, Hash128 *hash)
+{
+    *hash = from_xxh(XXH3_128bits_digest(&hasher->parts->states[part]));
+    return hasher->parts->names[part];
 }
 
 static Status hash_descriptor(int fd, const char *path, Hasher *hasher, char *buffer, size_t size, int64_t *total)

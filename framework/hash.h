@@ -26,6 +26,13 @@ void hasher_add_integer(Hasher *hasher, int64_t value);
 Hash128 hasher_result(const Hasher *hasher);
 void hasher_destroy(Hasher *hasher);
 
+/* What is added from here to the next part is also hashed by itself under `name`, a string that outlives the hasher;
+ * the result is the same with and without parts. At most HASHER_MAX_PARTS, which the last one then goes on. */
+#define HASHER_MAX_PARTS 16
+Status hasher_begin_part(Hasher *hasher, const char *name);
+int hasher_part_count(const Hasher *hasher);
+const char *hasher_part(const Hasher *hasher, int part, Hash128 *hash); /* its name */
+
 Status hash_file(const char *path, Hash128 *hash, int64_t *bytes); /* bytes may be NULL */
 
 #endif

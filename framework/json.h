@@ -63,5 +63,9 @@ void json_integer(JsonWriter *w, int64_t value);
 void json_real(JsonWriter *w, double value);
 void json_bool(JsonWriter *w, bool value);
 void json_value(JsonWriter *w, const Json *value);
+/* A member of an object: key and value. */
+void json_add_string(JsonWriter *w, const char *key, const char *value);
+void json_add_integer(JsonWriter *w, const char *key, int64_t value);
+void json_add_real(JsonWriter *w, const char *key, double value);
 
 #endif

@@ -116,3 +116,21 @@ void json_value(JsonWriter *w, const Json *value)
         break;
     }
 }
+
+void json_add_string(JsonWriter *w, const char *key, const char *value)
+{
+    json_key(w, key);
+    json_string(w, value);
+}
+
+void json_add_integer(JsonWriter *w, const char *key, int64_t value)
+{
+    json_key(w, key);
+    json_integer(w, value);
+}
+
+void json_add_real(JsonWriter *w, const char *key, double value)
+{
+    json_key(w, key);
+    json_real(w, value);
+}

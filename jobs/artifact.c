@@ -166,6 +166,10 @@ static void add_info(const ArtifactInfo *info, JsonWriter *writer)
     json_string(writer, info->code);
     json_key(writer, "attempt");
     json_string(writer, info->attempt);
+    if (info->fingerprint != NULL && info->fingerprint[0] != '\0') {
+        json_key(writer, "fingerprint");
+        json_string(writer, info->fingerprint);
+    }
     json_key(writer, "inputs");
     json_begin_object(writer);
     for (int stage = 0; stage < STAGE_COUNT; stage++) {
@@ -226,4 +230,32 @@ Status artifact_read_metrics(const char *work, const char *key, Json **metrics)
     Status status = json_read_file(path, metrics);
     memory_free(path);
     return status;
+}
+
+static bool same_character(char a, char b)
+{
+    return a == b || ((a == '.' || a == '_') && (b == '.' || b == '_'));
+}
+
+/* Whether `name` is `key` or a whole-word end of it, with '_' for '.'. */
+static bool names_metric(const char *name, const char *key)
+{
+    size_t name_length = strlen(name), key_length = strlen(key);
+    if (name_length > key_length) return false;
+    const char *end = key + (key_length - name_length);
+    for (size_t i = 0; i < name_length; i++)
+        if (!same_character(name[i], end[i])) return false;
+    return end == key || end[-1] == '.';
+}
+
+const Json *artifact_find_metric(const Json *metrics, const char *name, const char **key)
+{
+    for (size_t i = 0; metrics != NULL && metrics->type == JSON_OBJECT && i < metrics->count; i++) {
+        JsonType type = metrics->items[i].type;
+        bool number = type == JSON_REAL || type == JSON_INTEGER || type == JSON_NULL;
+        if (!number || !names_metric(name, metrics->keys[i])) continue;
+        if (key != NULL) *key = metrics->keys[i];
+        return &metrics->items[i];
+    }
+    return NULL;
 }

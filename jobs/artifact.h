@@ -32,6 +32,7 @@ typedef struct ArtifactInfo {
     const char *inputs[STAGE_COUNT]; /* keys, or NULL */
     const char *attempt;             /* directory name below runs/KEY */
     const char *code;                /* version of the program */
+    const char *fingerprint;         /* of what the stage read from outside; NULL or "": nothing */
 } ArtifactInfo;
 
 /* Writes the manifest into `output` and moves the directory to its place.
@@ -42,5 +43,8 @@ Status artifact_commit(const char *output, const char *work, const ArtifactInfo 
 
 /* The metrics.json of an artifact: STATUS_NOT_FOUND where it has none. */
 Status artifact_read_metrics(const char *work, const char *key, Json **metrics);
+/* The number (or null) that `name` means: a key of metrics.json or the end of one, with '.' or '_' ("pq_unseen"). The
+ * first wins, and panoptic comes first there. `*key` (may be NULL) is the whole key. NULL where there is none. */
+const Json *artifact_find_metric(const Json *metrics, const char *name, const char **key);
 
 #endif

@@ -14,14 +14,15 @@
 #include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
-#include "framework/progress.h"
 #include "jobs/artifact.h"
 #include "jobs/attempt_private.h"
+#include "jobs/checkpoint_writer.h"
 #include "jobs/events.h"
+#include "jobs/provenance.h"
 #include "models/engine/backend.h"
 
-#define METRIC_EVENTS 500       /* of one job, about */
-#define LONGEST_SILENCE 30.0    /* seconds between two progress events, at most */
+#define METRIC_EVENTS 500  /* of one job, about */
+#define WAIT_SHARE 0.008   /* of its time that a job waits for checkpoints, about, at most */
 
 /* Set by signals; the only thing that a handler touches. */
 static volatile sig_atomic_t stop_signal;
@@ -31,35 +32,10 @@ static void on_signal(int number)
     stop_signal = number;
 }
 
-typedef struct Attempt {
-    const AttemptSpec *spec;
-    const Stage *stage;
-    const char *code;
-    Comm *comm;
-    bool leads;        /* rank 0: writes events, checkpoints and the artifact */
-    FileLock *lock;
-    char *directory, *output, *events;
-    StageContext context;
-    char *inputs[STAGE_COUNT];
-    void *state;
-    int64_t step, total; /* steps finished, and all of them */
-    int64_t stride;      /* metrics go to the events every so many steps */
-    double started, last_checkpoint, last_progress, stop_time;
-    int64_t last_saved;  /* step of the newest checkpoint of this attempt; -1: none */
-    Progress *progress;
-} Attempt;
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
-}
-
 static bool is_stopping(void *context)
 {
     const Attempt *attempt = context;
-    return stop_signal != 0 || (attempt->stop_time > 0 && now_seconds() >= attempt->stop_time);
+    return stop_signal != 0 || (attempt->stop_time > 0 && thread_clock() >= attempt->stop_time);
 }
 
 static void catch_signals(void)
@@ -81,119 +57,18 @@ static void catch_signals(void)
     signal(SIGHUP, SIG_IGN); /* work goes on when the terminal closes */
 }
 
-/* Events ----------------------------------------------------------------------- */
-
-static void add_integer(JsonWriter *writer, const char *key, int64_t value)
-{
-    json_key(writer, key);
-    json_integer(writer, value);
-}
-
-static void add_real(JsonWriter *writer, const char *key, double value)
-{
-    json_key(writer, key);
-    json_real(writer, value);
-}
-
-static void add_string(JsonWriter *writer, const char *key, const char *value)
-{
-    json_key(writer, key);
-    json_string(writer, value);
-}
+/* Beginning ------------------------------------------------------------------- */
 
 static Status report_start(Attempt *attempt)
 {
     if (!attempt->leads) return OK;
-    char host[HOST_NAME_MAX + 1] = "";
-    gethostname(host, sizeof host - 1);
+    ProvenanceOfRun run = {.code = attempt->code, .threads = attempt->spec->threads, .ranks = comm_size(attempt->comm),
+                           .seed = config_integer(attempt->spec->config, "seed")};
     JsonWriter writer;
     event_begin(&writer, EVENT_START);
-    add_string(&writer, "host", host);
-    add_integer(&writer, "pid", (int64_t)getpid());
-    add_string(&writer, "code", attempt->code);
-    add_string(&writer, "compiler", "gcc " __VERSION__);
-    add_integer(&writer, "threads", attempt->spec->threads);
-    add_integer(&writer, "ranks", comm_size(attempt->comm));
+    provenance_write_run(&run, &writer);
     return event_append(&writer, attempt->events, false);
 }
-
-static Status report_begin(Attempt *attempt)
-{
-    if (!attempt->leads) return OK;
-    JsonWriter writer;
-    event_begin(&writer, EVENT_BEGIN);
-    add_integer(&writer, "step", attempt->step);
-    add_integer(&writer, "total", attempt->total);
-    add_string(&writer, "unit", attempt->stage->unit);
-    return event_append(&writer, attempt->events, true);
-}
-
-static Status report_metrics(Attempt *attempt, const StageMetrics *metrics)
-{
-    if (!attempt->leads || metrics->count == 0) return OK;
-    if (attempt->step % attempt->stride != 0 && attempt->step != attempt->total) return OK;
-    JsonWriter writer;
-    event_begin(&writer, EVENT_METRICS);
-    add_integer(&writer, "step", attempt->step);
-    json_key(&writer, "values");
-    json_begin_object(&writer);
-    for (int i = 0; i < metrics->count; i++) add_real(&writer, metrics->items[i].name, metrics->items[i].value);
-    json_end_object(&writer);
-    return event_append(&writer, attempt->events, false);
-}
-
-/* The bar, and every while a progress event, which is the heartbeat too. The
- * silence grows with the age of the attempt, so that files stay small. */
-static Status report_progress(Attempt *attempt, const StageMetrics *metrics)
-{
-    if (!attempt->leads) return OK;
-    char note[160] = "";
-    size_t used = 0;
-    for (int i = 0; i < metrics->count && i < 4; i++) {
-        int n = snprintf(note + used, sizeof note - used, "%s%s %.4g", i > 0 ? "  " : "", metrics->items[i].name,
-                         metrics->items[i].value);
-        if (n < 0 || (size_t)n >= sizeof note - used) break;
-        used += (size_t)n;
-    }
-    progress_update(attempt->progress, attempt->step, note[0] != '\0' ? note : NULL);
-    double now = now_seconds(), silence = (now - attempt->started) / 50;
-    if (silence < 0.5) silence = 0.5;
-    if (silence > LONGEST_SILENCE) silence = LONGEST_SILENCE;
-    if (now - attempt->last_progress < silence) return OK;
-    attempt->last_progress = now;
-    JsonWriter writer;
-    event_begin(&writer, EVENT_PROGRESS);
-    add_integer(&writer, "step", attempt->step);
-    add_integer(&writer, "total", attempt->total);
-    return event_append(&writer, attempt->events, false);
-}
-
-static Status report_warning(Attempt *attempt, const char *message)
-{
-    if (!attempt->leads) return OK;
-    LOG_WARNING("%s", message);
-    JsonWriter writer;
-    event_begin(&writer, EVENT_WARNING);
-    add_string(&writer, "message", message);
-    return event_append(&writer, attempt->events, false);
-}
-
-static Status report_end(Attempt *attempt, Status outcome)
-{
-    if (!attempt->leads) return OK;
-    struct rusage usage = {0};
-    getrusage(RUSAGE_SELF, &usage);
-    JsonWriter writer;
-    event_begin(&writer, EVENT_END);
-    add_string(&writer, "outcome", status_code_name(status_code(outcome)));
-    add_string(&writer, "message", status_message(outcome));
-    add_integer(&writer, "step", attempt->step);
-    add_real(&writer, "seconds", now_seconds() - attempt->started);
-    add_integer(&writer, "peak_memory", (int64_t)usage.ru_maxrss * 1024);
-    return event_append(&writer, attempt->events, true);
-}
-
-/* Beginning ------------------------------------------------------------------- */
 
 static Status take_lock(Attempt *attempt)
 {
@@ -280,7 +155,7 @@ static Status load_one(Attempt *attempt, const char *path, bool *loaded)
     if (damage == 0) return comm_agree(attempt->comm, status);
     if (status != OK) {
         char *message = memory_format("checkpoint set aside, and the one before it used: %s", status_message(status));
-        Status told = message != NULL ? report_warning(attempt, message) : OK;
+        Status told = message != NULL ? attempt_report_warning(attempt, message) : OK;
         memory_free(message);
         status_free(told);
         status_free(status);
@@ -313,38 +188,90 @@ static Status resume(Attempt *attempt)
 
 /* Steps ------------------------------------------------------------------------ */
 
+/* In the writer's thread. */
+static Status write_checkpoint(void *context, int64_t step, double waited, const char *kind, const ArrayList *arrays)
+{
+    Attempt *attempt = context;
+    double before = thread_clock();
+    char *path = checkpoint_path(attempt->directory, step);
+    if (path == NULL) return status_no_memory(0, "a path");
+    Status status = checkpoint_write(path, kind, "{}", arrays->items, arrays->count);
+    memory_free(path);
+    TRY(status_wrap(status, "checkpoint of step %lld", (long long)step));
+    TRY(checkpoints_prune(attempt->spec->work, attempt->spec->key));
+    return attempt_report_checkpoint(attempt, step, thread_clock() - before, waited);
+}
+
+/* The writer, and its memory while there is no hurry. */
+static Status start_writer(Attempt *attempt)
+{
+    if (!attempt->leads || attempt->stage->save == NULL) return OK;
+    ArrayList arrays = {0};
+    const char *kind;
+    TRY(checkpoint_writer_create(write_checkpoint, attempt, &attempt->writer));
+    Status status = attempt->stage->save(attempt->state, attempt->step, &kind, &arrays);
+    if (status == OK) return checkpoint_writer_reserve(attempt->writer, &arrays);
+    array_list_clear(&arrays);
+    return status;
+}
+
+static void end_writer(Attempt *attempt)
+{
+    checkpoint_writer_destroy(attempt->writer);
+    attempt->writer = NULL;
+}
+
+/* Hands the state to the writer, which must not be busy. */
 static Status save_checkpoint(Attempt *attempt)
 {
-    if (!attempt->leads || attempt->stage->save == NULL || attempt->last_saved == attempt->step) return OK;
-    double before = now_seconds();
-    char *path = checkpoint_path(attempt->directory, attempt->step);
-    if (path == NULL) return status_no_memory(0, "a path");
-    Status status = attempt->stage->save(attempt->state, path, attempt->step);
-    memory_free(path);
+    ArrayList arrays = {0};
+    const char *kind;
+    double before = thread_clock();
+    Status status = attempt->stage->save(attempt->state, attempt->step, &kind, &arrays);
+    if (status == OK) status = checkpoint_writer_take(attempt->writer, attempt->step, before, kind, &arrays);
+    else array_list_clear(&arrays);
     TRY(status_wrap(status, "checkpoint of step %lld", (long long)attempt->step));
     attempt->last_saved = attempt->step;
-    attempt->last_checkpoint = now_seconds();
-    TRY(checkpoints_prune(attempt->spec->work, attempt->spec->key));
-    JsonWriter writer;
-    event_begin(&writer, EVENT_CHECKPOINT);
-    add_integer(&writer, "step", attempt->step);
-    add_real(&writer, "seconds", attempt->last_checkpoint - before);
-    return event_append(&writer, attempt->events, false);
+    attempt->last_checkpoint = thread_clock();
+    attempt->last_wait = attempt->last_checkpoint - before;
+    return OK;
+}
+
+/* The newest state, on the disk when the call returns. */
+static Status save_newest(Attempt *attempt)
+{
+    if (attempt->writer == NULL) return OK;
+    TRY(checkpoint_writer_wait(attempt->writer));
+    if (attempt->last_saved == attempt->step) return OK;
+    TRY(save_checkpoint(attempt));
+    return checkpoint_writer_wait(attempt->writer);
+}
+
+/* Where it is time. While one is being written, none is due: it is left to the next step, not queued. */
+static Status save_if_due(Attempt *attempt)
+{
+    if (attempt->writer == NULL) return OK;
+    TRY(checkpoint_writer_result(attempt->writer));
+    double interval = attempt->spec->checkpoint_seconds;
+    if (attempt->step == attempt->total) return OK;
+    if (interval <= 0) return save_newest(attempt);
+    if (interval < attempt->last_wait / WAIT_SHARE) interval = attempt->last_wait / WAIT_SHARE;
+    if (thread_clock() - attempt->last_checkpoint < interval || checkpoint_writer_busy(attempt->writer)) return OK;
+    return save_checkpoint(attempt);
 }
 
 /* Reports, and saves where it is time. Rank 0 only. */
 static Status after_step(Attempt *attempt, const StageMetrics *metrics)
 {
     if (!attempt->leads) return OK;
-    TRY(report_metrics(attempt, metrics));
-    TRY(report_progress(attempt, metrics));
-    bool due = now_seconds() - attempt->last_checkpoint >= attempt->spec->checkpoint_seconds;
-    return due && attempt->step < attempt->total ? save_checkpoint(attempt) : OK;
+    TRY(attempt_report_metrics(attempt, metrics));
+    TRY(attempt_report_progress(attempt, metrics));
+    return save_if_due(attempt);
 }
 
 static Status stop_here(Attempt *attempt)
 {
-    TRY(comm_agree(attempt->comm, save_checkpoint(attempt)));
+    TRY(comm_agree(attempt->comm, save_newest(attempt)));
     return status_error(STATUS_INTERRUPTED, "stopped %s after step %lld of %lld: run the same command to go on",
                         stop_signal != 0 ? "by a signal" : "near its time limit", (long long)attempt->step,
                         (long long)attempt->total);
@@ -367,6 +294,7 @@ static Status run_steps(Attempt *attempt)
         }
         TRY(comm_agree(attempt->comm, own));
         attempt->step++;
+        attempt->beat_step = attempt->step;
         TRY(comm_agree(attempt->comm, after_step(attempt, &metrics)));
     }
     return OK;
@@ -377,7 +305,7 @@ static Status commit(Attempt *attempt)
     if (!attempt->leads) return OK;
     const AttemptSpec *spec = attempt->spec;
     ArtifactInfo info = {.key = spec->key, .stage = spec->stage, .version = spec->version, .config = spec->config,
-                         .attempt = spec->name, .code = attempt->code};
+                         .attempt = spec->name, .code = attempt->code, .fingerprint = spec->fingerprint};
     for (int stage = 0; stage < STAGE_COUNT; stage++) info.inputs[stage] = spec->inputs[stage];
     return artifact_commit(attempt->output, spec->work, &info);
 }
@@ -388,9 +316,11 @@ static Status run_stage(Attempt *attempt)
     TRY(comm_agree(attempt->comm, prepare_output(attempt)));
     TRY(start_stage(attempt));
     TRY(resume(attempt));
+    TRY(comm_agree(attempt->comm, start_writer(attempt)));
+    attempt->beat_step = attempt->step;
     attempt->stride = attempt->total / METRIC_EVENTS + 1;
-    attempt->last_checkpoint = now_seconds();
-    TRY(comm_agree(attempt->comm, report_begin(attempt)));
+    attempt->last_checkpoint = thread_clock();
+    TRY(comm_agree(attempt->comm, attempt_report_begin(attempt)));
     if (attempt->leads) {
         LOG_INFO("%s %.10s, attempt %s: step %lld of %lld %s", stage_name(attempt->spec->stage), attempt->spec->key,
                  attempt->spec->name, (long long)attempt->step, (long long)attempt->total, attempt->stage->unit);
@@ -398,6 +328,7 @@ static Status run_stage(Attempt *attempt)
         progress_set_start(attempt->progress, attempt->step);
     }
     TRY(run_steps(attempt));
+    end_writer(attempt); /* a checkpoint that failed now is of no use any more */
     TRY(comm_agree(attempt->comm, attempt->stage->finish(attempt->state)));
     /* Files of the stage are closed before they are counted and moved. */
     destroy_state(attempt);
@@ -419,7 +350,7 @@ static Status set_up(Attempt *attempt, StageLookup lookup)
     attempt->output = attempt->directory != NULL ? path_join(attempt->directory, OUTPUT_NAME) : NULL;
     attempt->events = attempt->directory != NULL ? path_join(attempt->directory, EVENTS_NAME) : NULL;
     if (attempt->output == NULL || attempt->events == NULL) return status_no_memory(0, "a path");
-    attempt->started = attempt->last_progress = now_seconds();
+    attempt->started = attempt->last_progress = thread_clock();
     attempt->last_saved = -1;
     if (spec->time_limit > 0) {
         double margin = spec->time_limit * 0.1 < 60 ? spec->time_limit * 0.1 : 60;
@@ -438,6 +369,8 @@ static Status set_up(Attempt *attempt, StageLookup lookup)
 
 static void tear_down(Attempt *attempt)
 {
+    end_writer(attempt);
+    attempt_end_heartbeat(attempt);
     progress_destroy(attempt->progress);
     destroy_state(attempt);
     for (int i = 0; i < STAGE_COUNT; i++) memory_free(attempt->inputs[i]);
@@ -452,11 +385,14 @@ static Status run_locked(Attempt *attempt)
 {
     const AttemptSpec *spec = attempt->spec;
     TRY(comm_agree(attempt->comm, report_start(attempt)));
+    TRY(comm_agree(attempt->comm, attempt_start_heartbeat(attempt)));
     Status found = attempt->leads ? artifact_check(spec->work, spec->key, false) : OK;
     int64_t missing = found != OK;
     status_free(found);
     TRY(comm_sum_integers(attempt->comm, &missing, 1));
     Status status = missing > 0 ? run_stage(attempt) : OK; /* else another attempt finished it before */
+    end_writer(attempt);
+    attempt_end_heartbeat(attempt);
     if (status == OK && attempt->leads) {
         Status cleared = attempts_clear(spec->work, spec->key);
         if (cleared != OK) log_status(LOG_LEVEL_WARNING, cleared); /* the artifact is whole all the same */
@@ -465,7 +401,7 @@ static Status run_locked(Attempt *attempt)
     attempt->progress = NULL;
     if (status == OK && attempt->leads)
         LOG_INFO("%s %.10s: finished", stage_name(spec->stage), spec->key);
-    return status_first(status, report_end(attempt, status));
+    return status_first(status, attempt_report_end(attempt, status));
 }
 
 Status attempt_run(const char *spec_path, StageLookup lookup, const char *code)
@@ -475,12 +411,14 @@ Status attempt_run(const char *spec_path, StageLookup lookup, const char *code)
     TRY(comm_create(&comm));
     catch_signals(); /* after MPI, which may install handlers of its own */
     Attempt attempt = {.comm = comm, .code = code, .leads = comm_rank(comm) == 0};
+    monitor_create(&attempt.monitor);
     Status status = comm_agree(comm, attempt_spec_read(spec_path, &spec));
     attempt.spec = spec;
     if (status == OK) status = comm_agree(comm, set_up(&attempt, lookup));
     if (status == OK) status = comm_agree(comm, take_lock(&attempt));
     if (status == OK) status = run_locked(&attempt);
     tear_down(&attempt);
+    monitor_destroy(&attempt.monitor);
     attempt_spec_destroy(spec);
     comm_destroy(comm);
     return status;

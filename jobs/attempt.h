@@ -23,6 +23,7 @@ typedef struct AttemptSpec {
     int version;                /* of the stage, when planned */
     Config *config;             /* every key */
     char *inputs[STAGE_COUNT];  /* keys of artifacts, or NULL */
+    char *fingerprint;          /* of what the stage reads from outside; NULL: nothing */
     int threads, ranks;
     double checkpoint_seconds;
     double time_limit;          /* seconds; 0: none. The attempt stops short of it, as for SIGTERM */

@@ -45,6 +45,7 @@ static Status write_spec(const Plan *plan, uint32_t job, const char *code, const
                         .stage = planned->stage,
                         .version = planned->definition->version,
                         .config = (Config *)(uintptr_t)planned->config,
+                        .fingerprint = (char *)(uintptr_t)planned->fingerprint,
                         .threads = planned->resources.threads,
                         .ranks = planned->resources.ranks,
                         .checkpoint_seconds = config_real(planned->config, "run.checkpoint_seconds"),

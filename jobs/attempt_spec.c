@@ -36,6 +36,8 @@ Status attempt_spec_write(const AttemptSpec *spec, const char *path)
     json_real(&writer, spec->checkpoint_seconds);
     json_key(&writer, "time_limit");
     json_real(&writer, spec->time_limit);
+    if (spec->fingerprint != NULL && spec->fingerprint[0] != '\0')
+        write_string(&writer, "fingerprint", spec->fingerprint);
     json_key(&writer, "inputs");
     json_begin_object(&writer);
     for (int stage = 0; stage < STAGE_COUNT; stage++)
@@ -87,6 +89,8 @@ static Status read_members(const Json *json, const char *path, AttemptSpec *spec
     TRY(copy_integer(json, "ranks", path, 1, &spec->ranks));
     TRY(json_get_real(json, "checkpoint_seconds", path, &spec->checkpoint_seconds));
     TRY(json_get_real(json, "time_limit", path, &spec->time_limit));
+    if (json_member(json, "fingerprint") != NULL)
+        TRY(copy_string(json, "fingerprint", path, &spec->fingerprint));
     const Json *inputs = json_member(json, "inputs");
     for (int i = 0; i < STAGE_COUNT; i++)
         if (json_member(inputs, stage_name((StageId)i)) != NULL)
@@ -118,6 +122,7 @@ void attempt_spec_destroy(AttemptSpec *spec)
     memory_free(spec->key);
     memory_free(spec->name);
     memory_free(spec->code);
+    memory_free(spec->fingerprint);
     config_destroy(spec->config);
     memory_free(spec);
 }

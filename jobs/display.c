@@ -14,6 +14,7 @@
 #define BAR_WIDTH 24
 #define MOST_ROWS 16
 #define LONGEST_SILENCE 300.0
+#define STALE_SECONDS 120.0 /* without a sign of life, which a row then says */
 
 struct Display {
     bool quiet, live, colour;
@@ -77,6 +78,8 @@ static void append_totals(Text *line, const DisplayTotals *totals)
     text_format(line, " %zu of %zu jobs", totals->done, totals->needed);
     if (totals->failed > 0) text_format(line, ", %zu failed", totals->failed);
     if (totals->blocked > 0) text_format(line, ", %zu blocked", totals->blocked);
+    if (totals->paused > 0) text_format(line, ", %zu paused", totals->paused);
+    if (totals->cancelled > 0) text_format(line, ", %zu cancelled", totals->cancelled);
     text_format(line, ", %s", spent);
     if (totals->seconds_left > 0) text_format(line, ", about %s left", left);
 }
@@ -92,7 +95,12 @@ static void append_row(Text *line, const DisplayRow *row)
     } else {
         text_append(line, "starting");
     }
-    text_format(line, "  %s  %s", spent, row->note);
+    text_format(line, "  %s", spent);
+    if (row->silence > STALE_SECONDS) {
+        text_duration(row->silence, spent, sizeof spent);
+        text_format(line, "  no sign for %s", spent);
+    }
+    text_format(line, "  %s", row->note);
 }
 
 /* One line of the live part, cut to the screen so that it stays one line. */
@@ -121,14 +129,18 @@ static void draw_live(Display *display, const DisplayTotals *totals, const Displ
     fflush(stderr);
 }
 
+bool display_is_due(const Display *display, double seconds)
+{
+    return display != NULL && !display->quiet && (display->live || seconds >= display->next);
+}
+
 void display_update(Display *display, const DisplayTotals *totals, const DisplayRow *rows, size_t count)
 {
-    if (display == NULL || display->quiet) return;
+    if (!display_is_due(display, totals->seconds)) return;
     if (display->live) {
         draw_live(display, totals, rows, count);
         return;
     }
-    if (totals->seconds < display->next) return;
     display->pause = display->pause * 1.5 < LONGEST_SILENCE ? display->pause * 1.5 : LONGEST_SILENCE;
     display->next = totals->seconds + display->pause;
     Text line = {0};

@@ -2,13 +2,14 @@
  * and by nobody else. Every object has "time" (seconds since 1970) and
  * "event", one of:
  *
- *   start       host, pid, code, compiler, threads, ranks
+ *   start       host, pid, code, dirty, threads, ranks, seed, and the facts of jobs/provenance.h by their names
  *   begin       step (the one it goes on from, 0 for a fresh start), total, unit
  *   progress    step (finished so far), total
- *   heartbeat   step, cpu (seconds of processor time so far, of rank 0): written by a thread of its own, so
- *               that a slow step (processor time grows) is told from a hung one (it does not)
+ *   heartbeat   step, cpu (seconds of processor time so far, of rank 0, less what it waited for other ranks):
+ *               written by a thread of its own, so that a slow step (processor time grows) is told from a hung
+ *               one (it does not)
  *   metrics     step, values {name: number}
- *   checkpoint  step, seconds
+ *   checkpoint  step, seconds (that a thread wrote), waited (seconds that steps waited for it)
  *   warning     message
  *   end         outcome (name of a status code), message, step, seconds, peak_memory (bytes)
  *

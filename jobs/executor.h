@@ -6,18 +6,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "jobs/causes.h"
 #include "jobs/resources.h"
 
 typedef struct ExecutorTask {
     const char *spec;      /* path of spec.json */
     const char *log;       /* standard output and error are appended here */
     JobResources resources;
+    bool alone;            /* nothing else beside it: it ran out of a memory that nobody declared */
 } ExecutorTask;
 
 typedef struct ExecutorEnd {
     int64_t id;
     int exit_code;         /* -1 where a signal ended it */
     int signal;            /* 0 where it exited */
+    ExitCause told;        /* what the executor alone knows (memory, time, a node); CAUSE_NONE: nothing */
+    int64_t peak_memory;   /* bytes, of its largest process; 0: not known */
 } ExecutorEnd;
 
 typedef struct Executor Executor;
@@ -31,16 +35,25 @@ struct Executor {
     Status (*wait)(Executor *executor, double seconds, ExecutorEnd *ends, int capacity, int *count);
     /* Asks the attempt to checkpoint and exit; with `hard`, ends it at once. */
     void (*stop)(Executor *executor, int64_t id, bool hard);
-    /* Room taken by attempts that an earlier runner started and that run yet. */
-    void (*reserve)(Executor *executor, const JobResources *resources);
-    void (*release)(Executor *executor, const JobResources *resources);
+    /* Room taken by an attempt that an earlier runner started and that runs yet; `pid` is its process where that is
+     * on this machine, else 0. */
+    void (*reserve)(Executor *executor, const ExecutorTask *task, int64_t pid);
+    void (*release)(Executor *executor, const ExecutorTask *task, int64_t pid);
     void (*destroy)(Executor *executor);
 };
 
-/* Processes of this machine: PROGRAM attempt SPEC. `cores` 0 means all that
- * this process may use. An attempt takes threads x ranks cores; one that is
- * larger than all of them runs alone. Ranks above 1 run under mpirun. `program`
- * NULL is this program. Blocks SIGCHLD in this process until destroyed. */
-Status executor_local_create(const char *program, int cores, Executor **executor);
+/* What the local executor may give out. */
+typedef struct LocalLimits {
+    int cores;      /* 0: all that this process may use */
+    double memory;  /* bytes; 0: nine tenths of this machine's, or of what its control group allows */
+    int gpus;       /* -1: those found here */
+} LocalLimits;
+
+/* Processes of this machine: PROGRAM attempt SPEC. An attempt takes threads x
+ * ranks cores, its memory and its GPUs, which it finds in CUDA_VISIBLE_DEVICES;
+ * one that is larger than the machine runs alone, with a warning. Ranks above 1
+ * run under mpirun. `program` NULL is this program. Blocks SIGCHLD in this
+ * process until destroyed. */
+Status executor_local_create(const char *program, const LocalLimits *limits, Executor **executor);
 
 #endif

@@ -1,173 +1,232 @@
-/* Attempts as child processes of this one. */
+/* Attempts as child processes of this one, packed by cores, memory and GPUs. */
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "framework/log.h"
 #include "framework/memory.h"
+#include "framework/text.h"
 #include "jobs/executor.h"
+#include "jobs/launch.h"
+#include "jobs/machine.h"
 
-extern char **environ;
-
-typedef struct Child {
-    pid_t pid;
+/* What one attempt takes. */
+typedef struct Share {
     int cores;
-    bool parallel;
-} Child;
+    double memory;
+    uint64_t gpus;    /* bits of the machine's devices */
+    bool alone;
+} Share;
+
+/* A child, or an attempt that an earlier runner left. */
+typedef struct Occupant {
+    int64_t pid;
+    bool child, parallel, told_hard;
+    Share share;
+} Occupant;
 
 typedef struct Local {
     Executor base;
-    char *program;
-    bool itself; /* the program is this one */
-    int cores, used, reserved;
-    Child *children;
+    char *program;    /* NULL: this one */
+    int cores, gpus;
+    double memory;    /* 0: not counted */
+    int devices[MACHINE_MAX_GPUS]; /* their numbers; a share's bits count these */
+    Occupant *occupants;
     int count, capacity;
+    int64_t memory_kills;
+    bool warned;
     sigset_t mask_before;
 } Local;
 
-static int usable_cores(void)
+/* Packing ----------------------------------------------------------------------- */
+
+static Share used_share(const Local *local)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    return online > 0 ? (int)online : 1;
+    Share used = {0};
+    for (int i = 0; i < local->count; i++) {
+        used.cores += local->occupants[i].share.cores;
+        used.memory += local->occupants[i].share.memory;
+        used.gpus |= local->occupants[i].share.gpus;
+        used.alone |= local->occupants[i].share.alone;
+    }
+    return used;
+}
+
+static bool is_too_large(const Local *local, const JobResources *resources)
+{
+    return resources_cores(resources) > local->cores || resources->gpus > local->gpus ||
+           (local->memory > 0 && resources->memory > local->memory);
 }
 
 static bool has_room(Executor *executor, const ExecutorTask *task)
 {
     const Local *local = (const Local *)executor;
-    int busy = local->used + local->reserved;
-    return busy == 0 || busy + resources_cores(&task->resources) <= local->cores;
+    const JobResources *wanted = &task->resources;
+    if (local->count == 0) return true;
+    Share used = used_share(local);
+    if (task->alone || used.alone || is_too_large(local, wanted)) return false;
+    return used.cores + resources_cores(wanted) <= local->cores &&
+           (local->memory <= 0 || used.memory + wanted->memory <= local->memory) &&
+           __builtin_popcountll(used.gpus) + wanted->gpus <= local->gpus;
 }
 
-/* Starting ---------------------------------------------------------------------- */
-
-#define MAX_ARGUMENTS 16
-
-typedef struct Launch {
-    const char *file; /* to execute; arguments[0] is its name */
-    const char *arguments[MAX_ARGUMENTS];
-    char **environment;
-    char threads[40], ranks[16];
-    int log;
-} Launch;
-
-static void fill_arguments(Launch *launch, const Local *local, const ExecutorTask *task)
+static Share take_share(const Local *local, const ExecutorTask *task)
 {
-    int n = 0;
-    if (task->resources.ranks > 1) {
-        snprintf(launch->ranks, sizeof launch->ranks, "%d", task->resources.ranks);
-        const char *const MPIRUN[] = {"mpirun", "-n", launch->ranks, "--oversubscribe", "--bind-to", "none"};
-        for (size_t i = 0; i < sizeof MPIRUN / sizeof MPIRUN[0]; i++) launch->arguments[n++] = MPIRUN[i];
-    }
-    launch->arguments[n++] = local->program;
-    launch->arguments[n++] = "attempt";
-    launch->arguments[n++] = task->spec;
-    launch->arguments[n] = NULL;
-    /* This very binary, though it may have been rebuilt and replaced since the run began. */
-    launch->file = local->itself && task->resources.ranks == 1 ? "/proc/self/exe" : launch->arguments[0];
+    uint64_t used = used_share(local).gpus, taken = 0;
+    for (int device = 0, left = task->resources.gpus; device < local->gpus && left > 0; device++)
+        if ((used & UINT64_C(1) << device) == 0) {
+            taken |= UINT64_C(1) << device;
+            left--;
+        }
+    return (Share){.cores = resources_cores(&task->resources), .memory = task->resources.memory, .gpus = taken,
+                   .alone = task->alone || is_too_large(local, &task->resources)};
 }
 
-/* Ours go first: getenv finds the first of two. */
-static Status fill_environment(Launch *launch, const ExecutorTask *task)
+static void warn_of_size(Local *local, const JobResources *resources)
 {
-    size_t count = 0, n = 0;
-    while (environ[count] != NULL) count++;
-    launch->environment = memory_alloc((count + 8) * sizeof *launch->environment);
-    if (launch->environment == NULL) return status_no_memory(count * sizeof *launch->environment, "an environment");
-    snprintf(launch->threads, sizeof launch->threads, "OMP_NUM_THREADS=%d", task->resources.threads);
-    launch->environment[n++] = launch->threads;
-    /* OpenMP's threads spin while they wait, which on a machine with other work costs many times what they gain. */
-    if (task->resources.threads > 1 && getenv("OMP_WAIT_POLICY") == NULL)
-        launch->environment[n++] = (char *)"OMP_WAIT_POLICY=passive";
-    if (task->resources.ranks > 1) {
-        launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT=1";
-        launch->environment[n++] = (char *)"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1";
+    if (local->warned || !is_too_large(local, resources)) return;
+    local->warned = true;
+    char wanted[16], given[16];
+    text_bytes(resources->memory, wanted, sizeof wanted);
+    text_bytes(local->memory, given, sizeof given);
+    LOG_WARNING("a job wants %d cores, %s of memory and %d GPUs, where there are %d, %s and %d: it runs alone",
+                resources_cores(resources), wanted, resources->gpus, local->cores, given, local->gpus);
+}
+
+/* The value of CUDA_VISIBLE_DEVICES; false where the machine has no GPU to assign. */
+static bool name_devices(const Local *local, uint64_t gpus, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (int device = 0; device < local->gpus && used < size; device++)
+        if ((gpus & UINT64_C(1) << device) != 0)
+            used += (size_t)snprintf(out + used, size - used, "%s%d", used > 0 ? "," : "", local->devices[device]);
+    return local->gpus > 0;
+}
+
+static Status make_occupant(Local *local, Occupant **occupant)
+{
+    if (local->count == local->capacity) {
+        int capacity = local->capacity > 0 ? local->capacity * 2 : 8;
+        Occupant *occupants = memory_resize(local->occupants, (size_t)capacity * sizeof *occupants);
+        if (occupants == NULL) return status_no_memory((size_t)capacity * sizeof *occupants, "a table of processes");
+        local->occupants = occupants;
+        local->capacity = capacity;
     }
-    for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "OMP_NUM_THREADS=", 16) != 0) launch->environment[n++] = environ[i];
-    launch->environment[n] = NULL;
+    *occupant = &local->occupants[local->count];
     return OK;
-}
-
-/* In the child: only async-signal-safe calls. A session of its own, so that
- * Ctrl-C and the end of the terminal reach the runner alone. */
-static void __attribute__((noreturn)) become(const Launch *launch, const sigset_t *mask)
-{
-    setsid();
-    int null = open("/dev/null", O_RDONLY);
-    if (null >= 0) dup2(null, STDIN_FILENO);
-    dup2(launch->log, STDOUT_FILENO);
-    dup2(launch->log, STDERR_FILENO);
-    sigprocmask(SIG_SETMASK, mask, NULL);
-    environ = launch->environment;
-    execvp(launch->file, (char *const *)(uintptr_t)launch->arguments);
-    static const char MESSAGE[] = "zeroth: cannot start the program of this attempt\n";
-    (void)!write(STDERR_FILENO, MESSAGE, sizeof MESSAGE - 1);
-    _exit(127);
 }
 
 static Status start(Executor *executor, const ExecutorTask *task, int64_t *id)
 {
     Local *local = (Local *)executor;
-    if (local->count == local->capacity) {
-        int capacity = local->capacity > 0 ? local->capacity * 2 : 8;
-        Child *children = memory_resize(local->children, (size_t)capacity * sizeof *children);
-        if (children == NULL) return status_no_memory((size_t)capacity * sizeof *children, "a table of processes");
-        local->children = children;
-        local->capacity = capacity;
-    }
-    Launch launch = {0};
-    fill_arguments(&launch, local, task);
-    TRY(fill_environment(&launch, task));
-    launch.log = open(task->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    Status status = launch.log < 0 ? status_errno(errno, "open", task->log) : OK;
-    pid_t pid = -1;
-    if (status == OK) {
-        pid = fork();
-        if (pid == 0) become(&launch, &local->mask_before);
-        if (pid < 0) status = status_errno(errno, "start a process for", task->spec);
-    }
-    if (launch.log >= 0) close(launch.log);
-    memory_free(launch.environment);
-    TRY(status);
-    Child *child = &local->children[local->count++];
-    *child = (Child){.pid = pid, .cores = resources_cores(&task->resources), .parallel = task->resources.ranks > 1};
-    local->used += child->cores;
+    Occupant *occupant = NULL;
+    char gpus[MACHINE_MAX_GPUS * 6];
+    TRY(make_occupant(local, &occupant));
+    warn_of_size(local, &task->resources);
+    Share share = take_share(local, task);
+    bool assigned = name_devices(local, share.gpus, gpus, sizeof gpus);
+    pid_t pid;
+    TRY(launch_attempt(local->program, task, assigned ? gpus : NULL, &local->mask_before, &pid));
+    *occupant = (Occupant){.pid = pid, .child = true, .parallel = task->resources.ranks > 1, .share = share};
+    local->count++;
     *id = pid;
     return OK;
 }
 
+/* Attempts of an earlier runner --------------------------------------------------- */
+
+/* The devices that a living process was given, from its environment. */
+static uint64_t devices_of(const Local *local, int64_t pid)
+{
+    char path[64], text[65536];
+    uint64_t found = 0;
+    snprintf(path, sizeof path, "/proc/%lld/environ", (long long)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) return 0;
+    size_t bytes = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[bytes] = '\0';
+    for (const char *at = text; at < text + bytes; at += strlen(at) + 1) {
+        if (strncmp(at, "CUDA_VISIBLE_DEVICES=", 21) != 0) continue;
+        for (const char *number = at + 20; number != NULL && number[1] != '\0'; number = strchr(number + 1, ','))
+            for (int device = 0; device < local->gpus; device++)
+                if (strtol(number + 1, NULL, 10) == local->devices[device]) found |= UINT64_C(1) << device;
+        break;
+    }
+    return found;
+}
+
+static void reserve(Executor *executor, const ExecutorTask *task, int64_t pid)
+{
+    Local *local = (Local *)executor;
+    Occupant *occupant = NULL;
+    Status status = make_occupant(local, &occupant);
+    if (status != OK) { /* then the machine is a little fuller than it was meant to be */
+        log_status(LOG_LEVEL_WARNING, status);
+        return;
+    }
+    Share share = take_share(local, task);
+    if (task->resources.gpus > 0 && pid > 0) share.gpus = devices_of(local, pid);
+    *occupant = (Occupant){.pid = pid, .share = share};
+    local->count++;
+}
+
+static void release(Executor *executor, const ExecutorTask *task, int64_t pid)
+{
+    Local *local = (Local *)executor;
+    for (int i = 0; i < local->count; i++) {
+        const Occupant *occupant = &local->occupants[i];
+        if (occupant->child || occupant->pid != pid || occupant->share.cores != resources_cores(&task->resources)) continue;
+        local->occupants[i] = local->occupants[--local->count];
+        return;
+    }
+}
+
 /* Waiting -------------------------------------------------------------------------- */
+
+/* Whether the kernel has killed for want of memory since the last look. */
+static bool memory_was_short(Local *local)
+{
+    int64_t before = local->memory_kills;
+    local->memory_kills = machine_memory_kills();
+    return before >= 0 && local->memory_kills > before;
+}
+
+static void describe_end(Local *local, const Occupant *child, int how, ExecutorEnd *end)
+{
+    if (WIFEXITED(how)) end->exit_code = WEXITSTATUS(how);
+    if (WIFSIGNALED(how)) end->signal = WTERMSIG(how);
+    /* mpirun tells of a rank's signal by 128 + its number. */
+    if (child->parallel && end->exit_code > 128 && end->exit_code < 160) {
+        end->signal = end->exit_code - 128;
+        end->exit_code = -1;
+    }
+    if (end->signal == SIGKILL && memory_was_short(local)) end->told = CAUSE_OUT_OF_MEMORY;
+}
 
 /* Children that have ended; only our own are asked for, so that others' keep. */
 static int collect(Local *local, ExecutorEnd *ends, int capacity)
 {
     int found = 0;
     for (int i = 0; i < local->count && found < capacity;) {
+        const Occupant *occupant = &local->occupants[i];
         int how = 0;
-        pid_t result = waitpid(local->children[i].pid, &how, WNOHANG);
+        struct rusage usage = {0};
+        pid_t result = occupant->child ? wait4((pid_t)occupant->pid, &how, WNOHANG, &usage) : 0;
         if (result == 0 || (result < 0 && errno == EINTR)) {
             i++;
             continue;
         }
         ExecutorEnd *end = &ends[found++];
-        *end = (ExecutorEnd){.id = local->children[i].pid, .exit_code = -1};
-        if (result > 0 && WIFEXITED(how)) end->exit_code = WEXITSTATUS(how);
-        if (result > 0 && WIFSIGNALED(how)) end->signal = WTERMSIG(how);
-        /* mpirun tells of a rank's signal by 128 + its number. */
-        if (local->children[i].parallel && end->exit_code > 128 && end->exit_code < 160) {
-            end->signal = end->exit_code - 128;
-            end->exit_code = -1;
-        }
-        local->used -= local->children[i].cores;
-        local->children[i] = local->children[--local->count];
+        *end = (ExecutorEnd){.id = occupant->pid, .exit_code = -1, .peak_memory = (int64_t)usage.ru_maxrss * 1024};
+        if (result > 0) describe_end(local, occupant, how, end);
+        local->occupants[i] = local->occupants[--local->count];
     }
     return found;
 }
@@ -191,62 +250,58 @@ static Status wait_for_end(Executor *executor, double seconds, ExecutorEnd *ends
 
 static void stop(Executor *executor, int64_t id, bool hard)
 {
-    const Local *local = (const Local *)executor;
+    Local *local = (Local *)executor;
     for (int i = 0; i < local->count; i++) {
-        const Child *child = &local->children[i];
-        if (child->pid != (pid_t)id) continue;
-        /* mpirun passes SIGUSR1 on to its ranks, and takes SIGTERM as an order to kill them. */
-        if (child->parallel)
-            kill(child->pid, hard ? SIGTERM : SIGUSR1);
+        Occupant *child = &local->occupants[i];
+        if (!child->child || child->pid != id) continue;
+        /* mpirun passes SIGUSR1 on to its ranks, and takes SIGTERM as an order to kill them. One that does not heed it
+         * is killed at the second time; Open MPI's ranks end by themselves when they miss it. */
+        bool through_mpirun = child->parallel && !child->told_hard;
+        if (hard)
+            kill((pid_t)child->pid, through_mpirun ? SIGTERM : SIGKILL);
         else
-            kill(child->pid, hard ? SIGKILL : SIGTERM);
+            kill((pid_t)child->pid, child->parallel ? SIGUSR1 : SIGTERM);
+        child->told_hard |= hard;
     }
 }
 
-static void reserve(Executor *executor, const JobResources *resources)
-{
-    ((Local *)executor)->reserved += resources_cores(resources);
-}
-
-static void release(Executor *executor, const JobResources *resources)
-{
-    ((Local *)executor)->reserved -= resources_cores(resources);
-}
+/* Whole -------------------------------------------------------------------------------- */
 
 static void destroy(Executor *executor)
 {
     Local *local = (Local *)executor;
     if (local == NULL) return;
     sigprocmask(SIG_SETMASK, &local->mask_before, NULL);
-    memory_free(local->children);
+    memory_free(local->occupants);
     memory_free(local->program);
     memory_free(local);
 }
 
-Status executor_local_create(const char *program, int cores, Executor **executor)
+static void find_limits(Local *local, const LocalLimits *limits)
+{
+    local->cores = limits->cores > 0 ? limits->cores : machine_cores();
+    local->memory = limits->memory > 0 ? limits->memory : machine_memory();
+    local->gpus = machine_gpus(local->devices);
+    /* More than were found: their numbers go on from there, for who knows better. */
+    for (int device = local->gpus; device < limits->gpus && device < MACHINE_MAX_GPUS; device++)
+        local->devices[device] = device > 0 ? local->devices[device - 1] + 1 : 0;
+    if (limits->gpus >= 0) local->gpus = limits->gpus < MACHINE_MAX_GPUS ? limits->gpus : MACHINE_MAX_GPUS;
+    local->memory_kills = machine_memory_kills();
+}
+
+Status executor_local_create(const char *program, const LocalLimits *limits, Executor **executor)
 {
     *executor = NULL;
     Local *local = memory_alloc_zero(1, sizeof *local);
     if (local == NULL) return status_no_memory(sizeof *local, "an executor");
-    char self[4096];
-    if (program == NULL) {
-        ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-        if (length <= 0) {
-            memory_free(local);
-            return status_errno(errno, "read", "/proc/self/exe");
-        }
-        self[length] = '\0';
-        program = self;
-    }
     local->base = (Executor){.name = "local", .has_room = has_room, .start = start, .wait = wait_for_end, .stop = stop,
                              .reserve = reserve, .release = release, .destroy = destroy};
-    local->itself = program == self;
-    local->cores = cores > 0 ? cores : usable_cores();
-    local->program = memory_copy_string(program);
-    if (local->program == NULL) {
+    local->program = program != NULL ? memory_copy_string(program) : NULL;
+    if (program != NULL && local->program == NULL) {
         memory_free(local);
         return status_no_memory(strlen(program), "an executor");
     }
+    find_limits(local, limits);
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);

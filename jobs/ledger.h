@@ -1,7 +1,10 @@
 /* The ledger: WORK/ledger.sqlite, what is known of studies, trials, jobs,
  * attempts and metrics, for commands and the dashboard to ask. The directories
- * are the truth; the ledger is folded from them and can be rebuilt
- * (ledger_rebuild).
+ * are the truth; the ledger is folded from them, holds nothing that they do not
+ * tell, and can be rebuilt equal (ledger_rebuild). What its writer decides
+ * (states of jobs, ends of attempts that said nothing) is therefore on the disk
+ * before it is in the ledger (jobs/verdicts.h), as are the plans
+ * (jobs/study_record.h).
  *
  * One process writes at a time, under the lock WORK/ledger.lock; any number
  * read. The journal is SQLite's rollback journal: WAL needs shared memory,
@@ -11,11 +14,12 @@
 #define JOBS_LEDGER_H
 
 #include "framework/config.h"
+#include "framework/json.h"
 #include "jobs/plan.h"
 
 #define LEDGER_NAME "ledger.sqlite"
 #define LEDGER_LOCK_NAME "ledger.lock"
-#define LEDGER_VERSION 1
+#define LEDGER_VERSION 2
 
 /* Of jobs and, but for waiting and blocked, of attempts. */
 #define JOB_STATES(X)                  \
@@ -40,21 +44,24 @@ typedef enum JobState {
 } JobState;
 
 const char *job_state_name(JobState state);
+bool job_state_from_name(const char *name, JobState *state);
 
 typedef struct Ledger Ledger;
 
 /* A writer makes work directory and ledger where they are absent, and fails
  * with STATUS_LOCKED, naming the holder, where another process writes. A
- * reader fails with STATUS_NOT_FOUND where there is no ledger. A ledger of a
- * later schema is STATUS_VERSION. */
+ * reader fails with STATUS_NOT_FOUND where there is no ledger. A ledger of an
+ * earlier schema is brought to this one by a writer, with all that is in it; for
+ * a reader it is STATUS_VERSION, as one of a later schema is for both. */
 Status ledger_open_writer(const char *work, Ledger **ledger);
 Status ledger_open_reader(const char *work, Ledger **ledger);
-void ledger_close(Ledger *ledger); /* flushes a writer; failures are logged */
+void ledger_close(Ledger *ledger); /* a writer's last look at what runs, and flush; failures are logged */
 Status ledger_flush(Ledger *ledger);
 
 /* Study, trials and jobs of a plan; states are set from it: finished, or
- * waiting. Also writes WORK/studies/NAME/study.yaml and trials.jsonl, from
- * which a rebuild learns them. */
+ * waiting. What earlier runners left behind of its jobs is folded in. Plans of
+ * one study with other overrides stay recorded beside it; the latest is the one
+ * that the study's name stands for. */
 Status ledger_record_plan(Ledger *ledger, const Plan *plan);
 
 /* What is known of one attempt: a row, and where its events were read to. */
@@ -73,14 +80,17 @@ typedef struct LedgerAttempt {
     int64_t peak_memory;
     int64_t offset;           /* bytes of events.jsonl folded in */
     int64_t bad;              /* lines that were no events */
+    int64_t losses;           /* the ledger's own */
 } LedgerAttempt;
 
 void ledger_attempt_init(LedgerAttempt *attempt, const char *key, int number);
-/* Folds events written since into row and metrics; `*changed` (may be NULL) tells whether there were any. */
+/* Folds events written since into row and metrics; `*changed` (may be NULL) tells whether there were any. Events
+ * that are folded in again change nothing. */
 Status ledger_fold(Ledger *ledger, LedgerAttempt *attempt, bool *changed);
-/* Writes the attempt's row as it is. */
+/* A verdict on the attempt, of which its events say nothing: that it was launched, or how it ended. Writes its row as
+ * it is. */
 Status ledger_put_attempt(Ledger *ledger, const LedgerAttempt *attempt);
-/* `cause` is the name of a status code, or "killed"; NULL clears both texts. */
+/* A verdict on the job. `cause` is the name of a status code, or "killed"; NULL clears both texts. */
 Status ledger_set_state(Ledger *ledger, const char *key, JobState state, const char *cause, const char *message);
 /* A finished job: its final metrics (metrics.json) become results. */
 Status ledger_record_results(Ledger *ledger, const char *key);
@@ -114,5 +124,29 @@ Status ledger_last_attempt(Ledger *ledger, const char *key, LedgerAttempt *attem
 Status ledger_list_running(Ledger *ledger, LedgerAttempt **attempts, size_t *count);
 /* The mean seconds of finished attempts of a stage; 0 where there are none. */
 Status ledger_mean_seconds(Ledger *ledger, StageId stage, double *seconds);
+
+/* All that is known of one job as a JSON object: config, inputs, studies, attempts with their provenance, results, and
+ * where its files are. `prefix` is the start of its key; STATUS_NOT_FOUND and, for several, STATUS_USAGE say so. */
+Status ledger_show(Ledger *ledger, const char *prefix, JsonWriter *writer);
+
+/* Keeping -------------------------------------------------------------------- */
+
+typedef struct LedgerRebuilt {
+    int64_t studies, jobs, attempts;
+} LedgerRebuilt;
+/* Makes the ledger anew from the directories, equal to the one it replaces where that agreed with them. Under the
+ * writer's lock; the old one stands until the new one is whole. */
+Status ledger_rebuild(const char *work, LedgerRebuilt *rebuilt);
+
+typedef void (*LedgerTeller)(void *context, const char *line);
+/* Tells each disagreement between ledger and directories, and each artifact that is damaged (with `full`, checksums are
+ * compared too). Jobs that are at work just now are left out. OK with *found 0 where all is well. */
+Status ledger_check(const char *work, bool full, LedgerTeller tell, void *context, int64_t *found);
+
+/* Takes the study's records out of the ledger; jobs that only it had stay as far as the directories have them. */
+Status ledger_forget_study(Ledger *ledger, const char *study);
+/* Takes a job out whose directories are gone. */
+Status ledger_forget_job(Ledger *ledger, const char *key);
+const char *ledger_work(const Ledger *ledger);
 
 #endif

@@ -8,6 +8,10 @@
 
 #include "jobs/ledger_private.h"
 
+/* The latest plan of study ?1. */
+#define OF_STUDY "p.study=?1 AND p.plan=(SELECT plan FROM studies WHERE name=?1)"
+#define PROVENANCE_COLUMN 25 /* behind ATTEMPT_COLUMNS */
+
 typedef struct Question {
     Ledger *ledger;
     sqlite3_stmt *row;
@@ -17,7 +21,7 @@ typedef struct Question {
 static Status question_begin(Question *question, Ledger *ledger, const char *sql, const char *types, ...)
 {
     *question = (Question){.ledger = ledger};
-    TRY(ledger_check(ledger, sqlite3_prepare_v2(ledger_database(ledger), sql, -1, &question->row, NULL)));
+    TRY(ledger_result(ledger, sqlite3_prepare_v2(ledger->database, sql, -1, &question->row, NULL)));
     va_list arguments;
     va_start(arguments, types);
     int result = SQLITE_OK;
@@ -30,7 +34,7 @@ static Status question_begin(Question *question, Ledger *ledger, const char *sql
             result = sqlite3_bind_int64(question->row, i + 1, va_arg(arguments, int64_t));
     }
     va_end(arguments);
-    return ledger_check(ledger, result);
+    return ledger_result(ledger, result);
 }
 
 /* The next row; false at the end, or where something failed before. */
@@ -39,7 +43,7 @@ static bool question_next(Question *question, Status *status)
     if (*status != OK) return false;
     int result = sqlite3_step(question->row);
     if (result == SQLITE_ROW) return true;
-    *status = ledger_check(question->ledger, result);
+    *status = ledger_result(question->ledger, result);
     return false;
 }
 
@@ -105,8 +109,8 @@ Status ledger_each_trial(Ledger *ledger, const char *study, LedgerTrialTaker tak
 Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker take, void *context)
 {
     Question question;
-    Status status = question_begin(&question, ledger, "SELECT j.key,j.inputs FROM study_jobs s JOIN jobs j ON j.key=s.key "
-                                   "WHERE s.study=?", "s", study);
+    Status status = question_begin(&question, ledger, "SELECT j.key,j.inputs FROM plan_jobs p JOIN jobs j ON j.key=p.key "
+                                   "WHERE " OF_STUDY, "s", study);
     while (question_next(&question, &status)) status = take(context, text_at(&question, 0), text_at(&question, 1));
     return question_end(&question, status);
 }
@@ -115,9 +119,8 @@ Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker t
 Status ledger_each_changed(Ledger *ledger, const char *study, double since, LedgerJobTaker take, void *context)
 {
     Question question;
-    Status status = question_begin(&question, ledger, "SELECT j.key,j.stage,j.state,j.cause,j.message,j.attempts,j.step,"
-                                   "j.total,j.seconds,j.updated,s.trials FROM jobs j CROSS JOIN study_jobs s "
-                                   "ON s.study=?1 AND s.key=j.key WHERE j.updated>=?2", "sr", study, since);
+    Status status = question_begin(&question, ledger, "SELECT " JOB_COLUMNS ",p.trials FROM jobs j CROSS JOIN plan_jobs p "
+                                   "ON p.key=j.key WHERE " OF_STUDY " AND max(j.updated,j.decided)>=?2", "sr", study, since);
     while (question_next(&question, &status)) {
         LedgerJob job = {.key = text_at(&question, 0), .stage = stage_name((StageId)integer_at(&question, 1)),
                          .state = (JobState)integer_at(&question, 2), .cause = text_at(&question, 3),
@@ -132,47 +135,15 @@ Status ledger_each_changed(Ledger *ledger, const char *study, double since, Ledg
 
 /* Attempts ------------------------------------------------------------------ */
 
-#define ATTEMPT_COLUMNS \
-    "a.key,a.number,a.state,a.host,a.code,a.compiler,a.unit,a.outcome,a.message,a.pid,a.threads,a.ranks,a.started," \
-    "a.ended,a.updated,a.begin_step,a.step,a.total,a.checkpoint_step,a.seconds,a.peak_memory"
-
-static double or_zero(double value)
-{
-    return isnan(value) ? 0 : value;
-}
-
-static void read_attempt(const Question *question, LedgerAttempt *a)
-{
-    ledger_attempt_init(a, text_at(question, 0), (int)integer_at(question, 1));
-    const struct { char *out; size_t size; int column; } texts[] = {
-        {a->host, sizeof a->host, 3}, {a->code, sizeof a->code, 4}, {a->compiler, sizeof a->compiler, 5},
-        {a->unit, sizeof a->unit, 6}, {a->outcome, sizeof a->outcome, 7}, {a->message, sizeof a->message, 8}};
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
-        snprintf(texts[i].out, texts[i].size, "%s", text_at(question, texts[i].column));
-    a->state = (JobState)integer_at(question, 2);
-    a->pid = integer_at(question, 9);
-    a->threads = integer_at(question, 10);
-    a->ranks = integer_at(question, 11);
-    a->started = or_zero(real_at(question, 12));
-    a->ended = or_zero(real_at(question, 13));
-    a->updated = or_zero(real_at(question, 14));
-    a->begin_step = integer_at(question, 15);
-    a->step = integer_at(question, 16);
-    a->total = integer_at(question, 17);
-    a->checkpoint_step = integer_at(question, 18);
-    a->seconds = or_zero(real_at(question, 19));
-    a->peak_memory = integer_at(question, 20);
-}
-
 Status ledger_each_attempt(Ledger *ledger, const char *key, LedgerAttemptTaker take, void *context)
 {
     Question question;
-    Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS " FROM attempts a WHERE a.key=? "
-                                   "ORDER BY a.number", "s", key);
+    Status status = question_begin(&question, ledger, "SELECT " ATTEMPT_COLUMNS ",provenance FROM attempts WHERE key=? "
+                                   "ORDER BY number", "s", key);
     while (question_next(&question, &status)) {
         LedgerAttempt attempt;
-        read_attempt(&question, &attempt);
-        status = take(context, &attempt);
+        ledger_read_attempt(question.row, &attempt);
+        status = take(context, &attempt, text_at(&question, PROVENANCE_COLUMN));
     }
     return question_end(&question, status);
 }
@@ -189,8 +160,8 @@ static Status take_results(Question *question, Status status, LedgerResultTaker 
 Status ledger_each_study_result(Ledger *ledger, const char *study, LedgerResultTaker take, void *context)
 {
     Question question;
-    Status status = question_begin(&question, ledger, "SELECT r.key,r.name,r.value FROM study_jobs s JOIN results r "
-                                   "ON r.key=s.key WHERE s.study=?", "s", study);
+    Status status = question_begin(&question, ledger, "SELECT r.key,r.name,r.value FROM plan_jobs p JOIN results r "
+                                   "ON r.key=p.key WHERE " OF_STUDY, "s", study);
     return take_results(&question, status, take, context);
 }
 
@@ -214,7 +185,7 @@ Status ledger_each_metric(Ledger *ledger, const char *key, LedgerNameTaker take,
             status = status_error(STATUS_CORRUPT, "job %s: a metric's name is longer than %zu bytes", key, sizeof name);
         if (status == OK) status = take(context, name);
         sqlite3_reset(question.row);
-        if (status == OK) status = ledger_check(ledger, sqlite3_bind_text(question.row, 2, name, -1, SQLITE_TRANSIENT));
+        if (status == OK) status = ledger_result(ledger, sqlite3_bind_text(question.row, 2, name, -1, SQLITE_TRANSIENT));
     }
     return question_end(&question, status);
 }

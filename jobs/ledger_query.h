@@ -35,7 +35,8 @@ Status ledger_each_inputs(Ledger *ledger, const char *study, LedgerInputsTaker t
 /* Jobs of a study that were written at `since` (seconds since 1970) or later, in no order. */
 Status ledger_each_changed(Ledger *ledger, const char *study, double since, LedgerJobTaker take, void *context);
 
-typedef Status (*LedgerAttemptTaker)(void *context, const LedgerAttempt *attempt);
+/* `provenance`: a JSON object of what made it (jobs/provenance.h), or "". */
+typedef Status (*LedgerAttemptTaker)(void *context, const LedgerAttempt *attempt, const char *provenance);
 /* Attempts of a job, first to last. */
 Status ledger_each_attempt(Ledger *ledger, const char *key, LedgerAttemptTaker take, void *context);
 

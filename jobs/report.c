@@ -7,6 +7,7 @@
 #include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/artifact.h"
+#include "jobs/halving.h"
 #include "jobs/ledger.h"
 
 #define DEFAULT_METRICS                                                                                       \
@@ -22,23 +23,21 @@ static Status no_memory(void)
 typedef struct Sources {
     const Plan *plan;
     const Study *study;
-    Json **metrics;          /* [trials]; NULL where a trial has none */
-    bool *failed;            /* [trials] */
-    size_t *row_of;          /* [trials] */
+    Json **metrics;          /* [full trials]; NULL where a trial has none */
+    bool *failed;            /* [full trials] */
 } Sources;
 
 static void sources_clear(Sources *sources)
 {
-    for (size_t t = 0; sources->metrics != NULL && t < sources->study->trial_count; t++)
+    for (size_t t = 0; sources->metrics != NULL && t < sources->study->full_count; t++)
         json_destroy(sources->metrics[t]);
     memory_free(sources->metrics);
     memory_free(sources->failed);
-    memory_free(sources->row_of);
 }
 
 static Status read_metrics(Sources *sources)
 {
-    for (size_t t = 0; t < sources->study->trial_count; t++) {
+    for (size_t t = 0; t < sources->study->full_count; t++) {
         uint32_t index = plan_trial_job(sources->plan, t, STAGE_EVALUATE);
         if (index == NO_JOB || sources->plan->jobs[index].need != JOB_FINISHED)
             continue;
@@ -55,7 +54,7 @@ static Status read_metrics(Sources *sources)
 static Status mark_failed(void *context, const LedgerJob *job)
 {
     Sources *sources = context;
-    for (size_t t = 0; t < sources->study->trial_count; t++)
+    for (size_t t = 0; t < sources->study->full_count; t++)
         for (int stage = 0; stage < STAGE_COUNT; stage++) {
             uint32_t index = plan_trial_job(sources->plan, t, (StageId)stage);
             if (index != NO_JOB && strcmp(sources->plan->jobs[index].key, job->key) == 0)
@@ -83,12 +82,11 @@ static void read_failures(Sources *sources)
 
 static Status sources_read(const Plan *plan, Sources *sources)
 {
-    size_t count = plan->study->trial_count;
+    size_t count = plan->study->full_count;
     *sources = (Sources){.plan = plan, .study = plan->study};
     sources->metrics = memory_alloc_zero(count + 1, sizeof *sources->metrics);
     sources->failed = memory_alloc_zero(count + 1, sizeof *sources->failed);
-    sources->row_of = memory_alloc_zero(count + 1, sizeof *sources->row_of);
-    if (sources->metrics == NULL || sources->failed == NULL || sources->row_of == NULL)
+    if (sources->metrics == NULL || sources->failed == NULL)
         return no_memory();
     TRY(read_metrics(sources));
     read_failures(sources);
@@ -97,22 +95,42 @@ static Status sources_read(const Plan *plan, Sources *sources)
 
 /* Rows and columns --------------------------------------------------------- */
 
-static Status make_rows(Sources *sources, Report *report)
+static Status tell_verdict(const Halving *halving, size_t group, ReportRow *row)
+{
+    Text text = {0};
+    halving_describe(halving, group, &text);
+    row->verdict = text.failed ? NULL : memory_copy_string(text_string(&text));
+    text_free(&text);
+    row->rung = halving->groups[group].rung;
+    row->rung_metric = halving->groups[group].metric;
+    row->skipped = halving->groups[group].skipped;
+    return row->verdict != NULL ? OK : no_memory();
+}
+
+/* A row for each group of the study. */
+static Status make_rows(const Sources *sources, Report *report)
 {
     const Study *study = sources->study;
-    report->rows = memory_alloc_zero(study->trial_count + 1, sizeof *report->rows);
+    const Halving *halving = sources->plan->halving;
+    report->rows = memory_alloc_zero(study->group_count + 1, sizeof *report->rows);
     if (report->rows == NULL)
         return no_memory();
-    for (size_t t = 0; t < study->trial_count; t++) {
-        size_t row = 0;
-        while (row < report->row_count && strcmp(report->rows[row].group, study->trials[t].group) != 0)
-            row++;
-        if (row == report->row_count)
-            report->rows[report->row_count++].group = study->trials[t].group;
-        sources->row_of[t] = row;
-        report->rows[row].trials++;
-        report->rows[row].finished += sources->metrics[t] != NULL;
-        report->rows[row].failed += sources->failed[t] && sources->metrics[t] == NULL;
+    report->row_count = study->group_count;
+    report->rungs = halving != NULL ? study->halving.rungs : 0;
+    for (size_t r = 0; r < report->row_count; r++) {
+        report->rows[r].group = study->groups[r];
+        report->rows[r].rung_metric = (double)NAN;
+        if (halving != NULL)
+            TRY(tell_verdict(halving, r, &report->rows[r]));
+        report->skipped += report->rows[r].skipped;
+    }
+    for (size_t t = 0; t < study->full_count; t++) {
+        ReportRow *row = &report->rows[study->trials[t].group_index];
+        if (row->skipped)
+            continue;
+        row->trials++;
+        row->finished += sources->metrics[t] != NULL;
+        row->failed += sources->failed[t] && sources->metrics[t] == NULL;
     }
     for (size_t r = 0; r < report->row_count; r++) {
         report->trials += report->rows[r].trials;
@@ -150,7 +168,7 @@ static char *plain_label(const char *text)
 static bool differs(const Sources *sources, const char *key)
 {
     const char *first = trial_label(sources->study, 0, key);
-    for (size_t t = 1; t < sources->study->trial_count; t++) {
+    for (size_t t = 1; t < sources->study->full_count; t++) {
         const char *label = trial_label(sources->study, t, key);
         if ((label == NULL) != (first == NULL) || (label != NULL && strcmp(label, first) != 0))
             return true;
@@ -191,7 +209,7 @@ static Status make_columns(const Sources *sources, Report *report)
         return no_memory();
     for (size_t i = 0; i < candidates; i++) {
         const char *key = chosen ? study->group_by[i] : i == 0 ? "variant" : study->axes[i - 1];
-        if ((chosen || strcmp(key, "seed") != 0) && study->trial_count > 0 && differs(sources, key))
+        if ((chosen || strcmp(key, "seed") != 0) && study->full_count > 0 && differs(sources, key))
             TRY(add_column(report, key));
     }
     if (report->column_count == 0) /* one row: it still wants a name */
@@ -206,7 +224,7 @@ static Status make_columns(const Sources *sources, Report *report)
         if (report->rows[r].labels == NULL)
             return no_memory();
         size_t trial = 0;
-        while (sources->row_of[trial] != r)
+        while (study->trials[trial].group_index != r)
             trial++;
         for (size_t c = 0; c < report->column_count; c++) {
             report->rows[r].labels[c] = plain_label(trial_label(study, trial, report->column_keys[c]));
@@ -219,37 +237,13 @@ static Status make_columns(const Sources *sources, Report *report)
 
 /* Metrics ------------------------------------------------------------------- */
 
-static bool same_character(char a, char b)
-{
-    return a == b || ((a == '.' || a == '_') && (b == '.' || b == '_'));
-}
-
-/* Whether `name` is `key` or a whole-word end of it, with '_' for '.'. */
-static bool names_metric(const char *name, const char *key)
-{
-    size_t name_length = strlen(name), key_length = strlen(key);
-    if (name_length > key_length)
-        return false;
-    const char *end = key + (key_length - name_length);
-    for (size_t i = 0; i < name_length; i++)
-        if (!same_character(name[i], end[i]))
-            return false;
-    return end == key || end[-1] == '.';
-}
-
-/* The key that a name means; the first in metrics.json wins, and panoptic comes first there. */
+/* The key that a name means, by the first trial that has it. */
 static const char *find_metric(const Sources *sources, const char *name)
 {
-    for (size_t t = 0; t < sources->study->trial_count; t++) {
-        const Json *metrics = sources->metrics[t];
-        for (size_t i = 0; metrics != NULL && i < metrics->count; i++) {
-            JsonType type = metrics->items[i].type;
-            bool number = type == JSON_REAL || type == JSON_INTEGER || type == JSON_NULL;
-            if (number && names_metric(name, metrics->keys[i]))
-                return metrics->keys[i];
-        }
-    }
-    return NULL;
+    const char *key = NULL;
+    for (size_t t = 0; t < sources->study->full_count && key == NULL; t++)
+        artifact_find_metric(sources->metrics[t], name, &key);
+    return key;
 }
 
 /* "panoptic.pq.seen" is headed "PQ seen". */
@@ -301,30 +295,62 @@ static Status make_metrics(const Sources *sources, const char *names, Report *re
     return status;
 }
 
-static Status fill_row(const Sources *sources, size_t r, Report *report)
+static Status reserve_values(Report *report)
 {
-    ReportRow *row = &report->rows[r];
-    size_t finished = row->finished;
-    row->values = memory_alloc_zero(report->metric_count * finished + 1, sizeof *row->values);
-    row->cells = memory_alloc_zero(report->metric_count, sizeof *row->cells);
-    double *numbers = memory_alloc_zero(finished + 1, sizeof *numbers);
-    Status status = row->values == NULL || row->cells == NULL || numbers == NULL ? no_memory() : OK;
-    for (size_t m = 0; status == OK && m < report->metric_count; m++) {
-        size_t place = 0;
-        int64_t count = 0;
-        for (size_t t = 0; t < sources->study->trial_count; t++) {
-            if (sources->row_of[t] != r || sources->metrics[t] == NULL)
-                continue;
+    for (size_t r = 0; r < report->row_count; r++) {
+        ReportRow *row = &report->rows[r];
+        row->values = memory_alloc_zero(report->metric_count * row->finished + 1, sizeof *row->values);
+        row->cells = memory_alloc_zero(report->metric_count, sizeof *row->cells);
+        if (row->values == NULL || row->cells == NULL)
+            return no_memory();
+    }
+    return OK;
+}
+
+/* One pass over the trials: `filled` counts the values that each row has so far. */
+static void fill_values(const Sources *sources, Report *report, size_t *filled)
+{
+    const Study *study = sources->study;
+    for (size_t t = 0; t < study->full_count; t++) {
+        size_t r = study->trials[t].group_index;
+        ReportRow *row = &report->rows[r];
+        if (row->skipped || sources->metrics[t] == NULL)
+            continue;
+        for (size_t m = 0; m < report->metric_count; m++) {
             const Json *value = json_member(sources->metrics[t], report->metrics[m].key);
             bool number = value != NULL && (value->type == JSON_REAL || value->type == JSON_INTEGER);
-            row->values[m * finished + place++] = number ? value->real : (double)NAN;
-            if (number)
-                numbers[count++] = value->real;
+            row->values[m * row->finished + filled[r]] = number ? value->real : (double)NAN;
         }
-        row->cells[m] = statistics_estimate(numbers, count, REPORT_CONFIDENCE);
+        filled[r]++;
     }
+}
+
+static Status estimate_cells(Report *report)
+{
+    double *numbers = memory_alloc_zero(report->finished + 1, sizeof *numbers);
+    if (numbers == NULL)
+        return no_memory();
+    for (size_t r = 0; r < report->row_count; r++)
+        for (size_t m = 0; m < report->metric_count; m++) {
+            ReportRow *row = &report->rows[r];
+            int64_t count = 0;
+            for (size_t i = 0; i < row->finished; i++)
+                if (!isnan(row->values[m * row->finished + i]))
+                    numbers[count++] = row->values[m * row->finished + i];
+            row->cells[m] = statistics_estimate(numbers, count, REPORT_CONFIDENCE);
+        }
     memory_free(numbers);
-    return status;
+    return OK;
+}
+
+static Status fill_rows(const Sources *sources, Report *report)
+{
+    size_t *filled = memory_alloc_zero(report->row_count + 1, sizeof *filled);
+    Status status = filled == NULL ? no_memory() : reserve_values(report);
+    if (status == OK)
+        fill_values(sources, report, filled);
+    memory_free(filled);
+    return status != OK ? status : estimate_cells(report);
 }
 
 Status report_create(const Plan *plan, const char *metrics, Report **report)
@@ -341,8 +367,8 @@ Status report_create(const Plan *plan, const char *metrics, Report **report)
         status = make_columns(&sources, *report);
     if (status == OK)
         status = make_metrics(&sources, metrics, *report);
-    for (size_t r = 0; status == OK && r < (*report)->row_count; r++)
-        status = fill_row(&sources, r, *report);
+    if (status == OK)
+        status = fill_rows(&sources, *report);
     sources_clear(&sources);
     if (status != OK) {
         report_destroy(*report);
@@ -370,6 +396,7 @@ void report_destroy(Report *report)
         for (size_t c = 0; report->rows[r].labels != NULL && c < report->column_count; c++)
             memory_free(report->rows[r].labels[c]);
         memory_free(report->rows[r].labels);
+        memory_free(report->rows[r].verdict);
         memory_free(report->rows[r].values);
         memory_free(report->rows[r].cells);
     }

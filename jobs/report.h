@@ -1,7 +1,8 @@
 /* The scores of a study: per group of trials (by default a variant with its
  * axes' values) the mean over its seeds and the 95 % interval of that mean by
  * Student's t. Reads metrics.json of the finished trials; trials without one
- * are counted, not hidden. */
+ * are counted, not hidden. Of a study with halving, the rows are of the full
+ * trials; groups that were stopped early are shown as such. */
 #ifndef JOBS_REPORT_H
 #define JOBS_REPORT_H
 
@@ -34,7 +35,12 @@ typedef struct ReportMetric {
 typedef struct ReportRow {
     const char *group;  /* the study's */
     char **labels;      /* [columns] */
-    size_t trials, finished, failed;
+    size_t trials, finished, failed; /* of a skipped group: no trial counts */
+    bool skipped;       /* halving stopped it early: it has no values, so that none of a shorter budget, or of what it
+                           was skipped for, stands beside the others' */
+    int rung;           /* halving: where it runs, or that after which it was skipped; from 0 */
+    double rung_metric; /* halving: its mean at the last rung that is decided; NaN: none */
+    char *verdict;      /* halving: "skipped after rung 1 of 3: ..."; NULL without it */
     double *values;     /* [metrics, finished]: as read; NaN where metrics.json has null or nothing */
     Estimate *cells;    /* [metrics], over the values that are numbers */
 } ReportRow;
@@ -48,7 +54,8 @@ typedef struct Report {
     size_t metric_count;
     ReportRow *rows;    /* in the order of the study's trials */
     size_t row_count;
-    size_t trials, finished, failed;
+    size_t trials, finished, failed, skipped; /* skipped: rows */
+    int rungs;          /* halving's; 0 without it */
 } Report;
 
 /* `metrics`: comma-separated names; NULL: those of the study's `report: metrics`, or else panoptic quality and mIoU of

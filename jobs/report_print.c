@@ -45,13 +45,22 @@ static void cell_text(const ReportMetric *metric, const Estimate *cell, const ch
     snprintf(out, size, "%s%s%s", mean, half[0] != '\0' ? between : "", half);
 }
 
-/* "3", or "2/3" where trials are missing. */
-static void count_text(const ReportRow *row, char *out, size_t size)
+/* "3", or "2/3" where trials are missing; halving adds where a group is, or where it was skipped and at what metric. */
+static void count_text(const Report *report, const ReportRow *row, char *out, size_t size)
 {
-    if (row->finished == row->trials)
+    if (row->skipped) {
+        int used = snprintf(out, size, "skipped after rung %d/%d", row->rung + 1, report->rungs);
+        if (isnan(row->rung_metric))
+            snprintf(out + used, size - (size_t)used, " at no number");
+        else
+            snprintf(out + used, size - (size_t)used, " at %.4g", row->rung_metric);
+    } else if (row->finished == row->trials) {
         snprintf(out, size, "%zu", row->trials);
-    else
-        snprintf(out, size, "%zu/%zu%s", row->finished, row->trials, row->failed > 0 ? " failed" : "");
+    } else {
+        int used = snprintf(out, size, "%zu/%zu%s", row->finished, row->trials, row->failed > 0 ? " failed" : "");
+        if (row->rung + 1 < report->rungs)
+            snprintf(out + used, size - (size_t)used, ", rung %d/%d", row->rung + 1, report->rungs);
+    }
 }
 
 /* Columns that UTF-8 text takes: continuation bytes take none. */
@@ -69,9 +78,18 @@ static void pad(FILE *out, int count)
         fputc(' ', out);
 }
 
-static void print_missing(const Report *report, FILE *out)
+static bool has_notes(const Report *report)
+{
+    return report->finished < report->trials || report->skipped > 0;
+}
+
+static void print_notes(const Report *report, FILE *out)
 {
     size_t missing = report->trials - report->finished;
+    const StudyHalving *halving = &report->study->halving;
+    if (report->skipped > 0)
+        fprintf(out, "%zu of %zu rows were skipped by halving on %s, at a cut %s\n", report->skipped, report->row_count,
+                halving->metric, halving->key);
     if (missing == 0)
         return;
     fprintf(out, "%zu of %zu trials have no result (%zu failed); 'zeroth status %s' says more\n", missing,
@@ -153,7 +171,7 @@ static Status print_table(const Report *report, FILE *out)
     for (size_t m = 0; m < report->metric_count; m++)
         numbers[m] = measure_numbers(report, m);
     for (size_t r = 0; r < report->row_count; r++) {
-        count_text(&report->rows[r], text, sizeof text);
+        count_text(report, &report->rows[r], text, sizeof text);
         count_width = (int)strlen(text) > count_width ? (int)strlen(text) : count_width;
     }
     fprintf(out, "%s: mean%s over seeds, in percent\n\n", report->study->name,
@@ -167,7 +185,7 @@ static Status print_table(const Report *report, FILE *out)
     for (size_t r = 0; r < report->row_count; r++) {
         for (size_t c = 0; c < report->column_count; c++)
             print_label(out, report->rows[r].labels[c], widths[c]);
-        count_text(&report->rows[r], text, sizeof text);
+        count_text(report, &report->rows[r], text, sizeof text);
         fprintf(out, "%*s", count_width, text);
         for (size_t m = 0; m < report->metric_count; m++)
             print_numbers(report, &numbers[m], r, m, out);
@@ -175,9 +193,9 @@ static Status print_table(const Report *report, FILE *out)
     }
     memory_free(widths);
     memory_free(numbers);
-    if (report->finished < report->trials) {
+    if (has_notes(report)) {
         fputc('\n', out);
-        print_missing(report, out);
+        print_notes(report, out);
     }
     return OK;
 }
@@ -218,7 +236,7 @@ static void print_markdown(const Report *report, FILE *out)
             print_escaped(out, report->rows[r].labels[c], "|");
             fputs(" |", out);
         }
-        count_text(&report->rows[r], text, sizeof text);
+        count_text(report, &report->rows[r], text, sizeof text);
         fprintf(out, " %s |", text);
         for (size_t m = 0; m < report->metric_count; m++) {
             cell_text(&report->metrics[m], &report->rows[r].cells[m], " ± ", text, sizeof text);
@@ -226,9 +244,9 @@ static void print_markdown(const Report *report, FILE *out)
         }
         fputc('\n', out);
     }
-    if (report->finished < report->trials) {
+    if (has_notes(report)) {
         fputc('\n', out);
-        print_missing(report, out);
+        print_notes(report, out);
     }
 }
 
@@ -259,7 +277,7 @@ static void print_latex(const Report *report, FILE *out)
             print_escaped(out, report->rows[r].labels[c], special);
             fputs(" & ", out);
         }
-        count_text(&report->rows[r], text, sizeof text);
+        count_text(report, &report->rows[r], text, sizeof text);
         fputs(text, out);
         for (size_t m = 0; m < report->metric_count; m++) {
             cell_text(&report->metrics[m], &report->rows[r].cells[m], " \\pm ", text, sizeof text);
@@ -287,6 +305,11 @@ static void print_csv_field(FILE *out, const char *text)
     fputc('"', out);
 }
 
+static const char *halving_state(const Report *report, const ReportRow *row)
+{
+    return row->skipped ? "skipped" : row->rung + 1 < report->rungs ? "running" : "full";
+}
+
 static void print_csv(const Report *report, FILE *out)
 {
     for (size_t c = 0; c < report->column_count; c++) {
@@ -297,6 +320,8 @@ static void print_csv(const Report *report, FILE *out)
     for (size_t m = 0; m < report->metric_count; m++)
         fprintf(out, ",%s.mean,%s.half_width,%s.n", report->metrics[m].key, report->metrics[m].key,
                 report->metrics[m].key);
+    if (report->rungs > 0)
+        fputs(",halving.state,halving.rung,halving.metric", out);
     fputc('\n', out);
     for (size_t r = 0; r < report->row_count; r++) {
         const ReportRow *row = &report->rows[r];
@@ -315,6 +340,10 @@ static void print_csv(const Report *report, FILE *out)
                 fprintf(out, "%.17g", cell->half_width);
             fprintf(out, ",%lld", (long long)cell->count);
         }
+        if (report->rungs > 0)
+            fprintf(out, ",%s,%d,", halving_state(report, row), row->rung + 1);
+        if (!isnan(row->rung_metric))
+            fprintf(out, "%.17g", row->rung_metric);
         fputc('\n', out);
     }
 }
@@ -336,6 +365,25 @@ static void json_cell(JsonWriter *writer, const ReportRow *row, size_t metric)
     for (size_t i = 0; i < row->finished; i++)
         json_real(writer, row->values[metric * row->finished + i]);
     json_end_array(writer);
+    json_end_object(writer);
+}
+
+static void json_halving(JsonWriter *writer, const Report *report, const ReportRow *row)
+{
+    if (report->rungs == 0)
+        return;
+    json_key(writer, "halving");
+    json_begin_object(writer);
+    json_key(writer, "state");
+    json_string(writer, halving_state(report, row));
+    json_key(writer, "rung");
+    json_integer(writer, row->rung + 1);
+    json_key(writer, "rungs");
+    json_integer(writer, report->rungs);
+    json_key(writer, "metric");
+    json_real(writer, row->rung_metric);
+    json_key(writer, "verdict");
+    json_string(writer, row->verdict);
     json_end_object(writer);
 }
 
@@ -365,6 +413,7 @@ static Status print_json(const Report *report, FILE *out)
         json_integer(&writer, (int64_t)row->finished);
         json_key(&writer, "failed");
         json_integer(&writer, (int64_t)row->failed);
+        json_halving(&writer, report, row);
         json_key(&writer, "metrics");
         json_begin_object(&writer);
         for (size_t m = 0; m < report->metric_count; m++) {

@@ -1,6 +1,8 @@
 #include "jobs/resources.h"
 
+#include <sched.h>
 #include <stdio.h>
+#include <unistd.h>
 
 typedef struct Keys {
     char own[64], common[32];
@@ -41,4 +43,23 @@ JobResources resources_of(const Config *config, StageId stage, bool parallel)
 int resources_cores(const JobResources *resources)
 {
     return resources->threads * resources->ranks;
+}
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
+}
+
+HostResources resources_of_host(const Config *config)
+{
+    int cores = (int)config_integer(config, "run.cores");
+    double memory = config_real(config, "run.host_memory");
+    double pages = (double)sysconf(_SC_PHYS_PAGES), page = (double)sysconf(_SC_PAGESIZE);
+    return (HostResources){.cores = cores > 0 ? cores : usable_cores(),
+                           .memory = memory > 0 ? memory : 0.9 * pages * page,
+                           .gpus = (int)config_integer(config, "run.host_gpus"),
+                           .jobs = (int)config_integer(config, "run.jobs")};
 }

@@ -18,4 +18,13 @@ typedef struct JobResources {
 JobResources resources_of(const Config *config, StageId stage, bool parallel);
 int resources_cores(const JobResources *resources); /* threads x ranks */
 
+/* What jobs may use of this machine together. */
+typedef struct HostResources {
+    int cores;      /* run.cores, or those this process may run on */
+    double memory;  /* run.host_memory, or nine tenths of the machine's; bytes */
+    int gpus;       /* run.host_gpus; -1: those found by whoever runs the jobs */
+    int jobs;       /* run.jobs; 0: as many as fit */
+} HostResources;
+HostResources resources_of_host(const Config *config);
+
 #endif

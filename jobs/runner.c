@@ -1,21 +1,15 @@
-/* What to start next, and when to stop. */
+/* The whole of a run: its loop, and how it stops. */
 #include "jobs/runner.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
-#include "jobs/artifact.h"
 #include "jobs/attempt.h"
 #include "jobs/runner_private.h"
 
 #define WAIT_SECONDS 0.25
-#define LOOK_SECONDS 0.5 /* between two looks at the events of running attempts */
 #define ENDS 32
 
 /* Counted by the handler of SIGINT and SIGTERM, which does nothing else. */
@@ -27,11 +21,21 @@ static void on_stop(int number)
     stop_requests = stop_requests + 1;
 }
 
-double runner_now(void)
+static double read_clock(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+double runner_now(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double runner_wall(void)
+{
+    return read_clock(CLOCK_REALTIME);
 }
 
 void runner_note(Runner *runner, Status status)
@@ -46,159 +50,17 @@ void runner_note(Runner *runner, Status status)
     log_status(LOG_LEVEL_WARNING, status_wrap(status, "the ledger falls behind (jobs go on, and the next run makes up for it)"));
 }
 
-/* The graph ---------------------------------------------------------------------------- */
-
-Status runner_make_ready(Runner *runner, uint32_t job)
-{
-    ReadyQueue *queue = &runner->ready[runner->plan->jobs[job].stage];
-    if (queue->count == queue->capacity) {
-        size_t capacity = queue->capacity > 0 ? queue->capacity * 2 : 64;
-        uint32_t *items = memory_resize(queue->items, capacity * sizeof *items);
-        if (items == NULL) return status_no_memory(capacity * sizeof *items, "a queue of jobs");
-        queue->items = items;
-        queue->capacity = capacity;
-    }
-    queue->items[queue->count++] = job;
-    runner->jobs[job].state = STATE_WAITING;
-    return OK;
-}
-
-Status runner_job_finished(Runner *runner, uint32_t job)
-{
-    for (uint32_t i = runner->dependents_start[job]; i < runner->dependents_start[job + 1]; i++) {
-        uint32_t dependent = runner->dependents[i];
-        if (--runner->jobs[dependent].unfinished_inputs == 0 && runner->jobs[dependent].state == STATE_WAITING)
-            TRY(runner_make_ready(runner, dependent));
-    }
-    return OK;
-}
-
-/* Stages are few, so the depth of this recursion is too. */
-void runner_block_dependents(Runner *runner, uint32_t job)
-{
-    for (uint32_t i = runner->dependents_start[job]; i < runner->dependents_start[job + 1]; i++) {
-        uint32_t dependent = runner->dependents[i];
-        if (runner->jobs[dependent].state != STATE_WAITING) continue;
-        runner->jobs[dependent].state = STATE_BLOCKED;
-        runner->summary->blocked++;
-        char message[96];
-        snprintf(message, sizeof message, "%s %.10s failed", stage_name(runner->plan->jobs[job].stage),
-                 runner->plan->jobs[job].key);
-        runner_note(runner, ledger_set_state(runner->ledger, runner->plan->jobs[dependent].key, STATE_BLOCKED, "blocked",
-                                             message));
-        runner_block_dependents(runner, dependent);
-    }
-}
-
-static bool is_edge(const Runner *runner, uint32_t job, int input)
-{
-    uint32_t from = runner->plan->jobs[job].inputs[input];
-    return runner->plan->jobs[job].need == JOB_NEEDED && from != NO_JOB && runner->plan->jobs[from].need == JOB_NEEDED;
-}
-
-/* Who waits for whom, as one array with a start for each job. */
-static Status build_graph(Runner *runner)
-{
-    size_t count = runner->plan->count, edges = 0;
-    runner->jobs = memory_alloc_zero(count + 1, sizeof *runner->jobs);
-    runner->dependents_start = memory_alloc_zero(count + 2, sizeof *runner->dependents_start);
-    if (runner->jobs == NULL || runner->dependents_start == NULL) return status_no_memory(count, "a graph of jobs");
-    uint32_t *start = runner->dependents_start;
-    for (uint32_t job = 0; job < count; job++)
-        for (int input = 0; input < STAGE_COUNT; input++)
-            if (is_edge(runner, job, input)) {
-                start[runner->plan->jobs[job].inputs[input] + 2]++;
-                runner->jobs[job].unfinished_inputs++;
-                edges++;
-            }
-    for (size_t i = 2; i < count + 2; i++) start[i] += start[i - 1];
-    runner->dependents = memory_alloc((edges + 1) * sizeof *runner->dependents);
-    if (runner->dependents == NULL) return status_no_memory(edges, "a graph of jobs");
-    /* Filling moves start[i + 1] from where i begins to where it ends. */
-    for (uint32_t job = 0; job < count; job++)
-        for (int input = 0; input < STAGE_COUNT; input++)
-            if (is_edge(runner, job, input))
-                runner->dependents[start[runner->plan->jobs[job].inputs[input] + 1]++] = job;
-    for (uint32_t job = 0; job < count; job++) {
-        runner->jobs[job].state = runner->plan->jobs[job].need == JOB_NEEDED ? STATE_WAITING : STATE_FINISHED;
-        runner->summary->needed += runner->plan->jobs[job].need == JOB_NEEDED;
-    }
-    return OK;
-}
-
-/* Ready from the start, or still at work for an earlier runner. */
-static Status fill_ready(Runner *runner)
-{
-    for (uint32_t job = 0; job < runner->plan->count; job++) {
-        const PlanJob *planned = &runner->plan->jobs[job];
-        if (planned->need != JOB_NEEDED || runner->jobs[job].unfinished_inputs > 0) continue;
-        bool live;
-        TRY(attempt_is_live(runner->plan->work, planned->key, &live, NULL));
-        TRY(live ? runner_adopt(runner, job) : runner_make_ready(runner, job));
-    }
-    return OK;
-}
-
-/* Choosing ------------------------------------------------------------------------------- */
-
-static bool fits(const Runner *runner, uint32_t job)
-{
-    const PlanJob *planned = &runner->plan->jobs[job];
-    ExecutorTask task = {.resources = planned->resources};
-    return runner->executor->has_room(runner->executor, &task);
-}
-
-/* The deepest ready job that fits; NO_JOB where none does. A stage's jobs go in order. */
-static uint32_t take_ready(Runner *runner)
-{
-    for (int stage = STAGE_COUNT - 1; stage >= 0; stage--) {
-        ReadyQueue *queue = &runner->ready[stage];
-        if (queue->head == queue->count || !fits(runner, queue->items[queue->head])) continue;
-        return queue->items[queue->head++];
-    }
-    return NO_JOB;
-}
-
-/* A start that fails is the job's failure, so that the rest may go on. */
-static Status start_ready(Runner *runner)
-{
-    for (;;) {
-        uint32_t job = take_ready(runner);
-        if (job == NO_JOB) return OK;
-        Status status = runner_start(runner, job);
-        if (status == OK) continue;
-        if (status_code(status) == STATUS_NO_MEMORY) return status;
-        const PlanJob *planned = &runner->plan->jobs[job];
-        display_line(runner->display, "FAILED  %-9s %.10s  %s", stage_name(planned->stage), planned->key,
-                     status_message(status));
-        runner->jobs[job].state = STATE_FAILED;
-        runner->summary->failed++;
-        runner_note(runner, ledger_set_state(runner->ledger, planned->key, STATE_FAILED,
-                                             status_code_name(status_code(status)), status_message(status)));
-        runner_block_dependents(runner, job);
-        status_free(status);
-    }
-}
-
 /* Stopping ----------------------------------------------------------------------------------- */
 
 static void stop_all(Runner *runner, bool hard)
 {
-    char host[sizeof runner->running->record.host] = "";
-    gethostname(host, sizeof host - 1);
-    for (size_t i = 0; i < runner->running_count; i++) {
-        const RunningAttempt *attempt = &runner->running[i];
-        if (!attempt->adopted)
-            runner->executor->stop(runner->executor, attempt->id, hard);
-        else if (attempt->record.pid > 1 && strcmp(attempt->record.host, host) == 0)
-            kill((pid_t)attempt->record.pid, hard ? SIGKILL : SIGTERM);
-    }
+    for (size_t i = 0; i < runner->running_count; i++) runner_stop_attempt(runner, &runner->running[i], hard);
 }
 
 static void watch_for_stop(Runner *runner, int *seen)
 {
     int requests = stop_requests;
-    bool fail = runner->options->fail_fast && runner->summary->failed > 0;
+    bool fail = runner->options->fail_fast && runner->counts[STATE_FAILED] > 0;
     if (!runner->stopping && (requests > 0 || fail)) {
         runner->stopping = true;
         display_line(runner->display, "stopping: %zu running jobs write a checkpoint first%s", runner->running_count,
@@ -210,72 +72,32 @@ static void watch_for_stop(Runner *runner, int *seen)
     *seen = requests;
 }
 
-/* Looking ---------------------------------------------------------------------------------------- */
+/* The loop -------------------------------------------------------------------------------------- */
 
-static Status look_at_adopted(Runner *runner)
+/* Ready from the start, or still at work for an earlier runner. What is paused
+ * or cancelled is seen before anything starts. */
+static Status begin(Runner *runner)
 {
-    for (size_t i = 0; i < runner->running_count;) {
-        const RunningAttempt *attempt = &runner->running[i];
-        bool live = true;
-        if (attempt->adopted)
-            TRY(attempt_is_live(runner->plan->work, runner->plan->jobs[attempt->job].key, &live, NULL));
-        if (live)
-            i++;
-        else
-            TRY(runner_end(runner, i, NULL)); /* which puts another in its place */
+    for (uint32_t job = 0; job < runner->plan->count; job++) {
+        const PlanJob *planned = &runner->plan->jobs[job];
+        if (planned->need != JOB_NEEDED || runner->jobs[job].unfinished_inputs > 0) continue;
+        bool live;
+        TRY(attempt_is_live(runner->plan->work, planned->key, &live, NULL));
+        TRY(live ? runner_adopt(runner, job) : runner_make_ready(runner, job));
     }
-    return OK;
+    return runner_look_at_control(runner);
 }
 
-static double estimate_left(const Runner *runner)
+/* A start that fails is the job's failure, so that the rest may go on. */
+static Status start_ready(Runner *runner)
 {
-    double left = 0;
-    size_t of_stage[STAGE_COUNT] = {0};
-    for (size_t i = 0; i < runner->plan->count; i++)
-        if (runner->jobs[i].state == STATE_WAITING || runner->jobs[i].state == STATE_RUNNING)
-            of_stage[runner->plan->jobs[i].stage]++;
-    for (int stage = 0; stage < STAGE_COUNT; stage++) {
-        if (of_stage[stage] > 0 && runner->mean_seconds[stage] <= 0) return 0;
-        left += (double)of_stage[stage] * runner->mean_seconds[stage];
+    TRY(runner_wake(runner));
+    for (;;) {
+        uint32_t job = runner_take_ready(runner);
+        if (job == NO_JOB) return OK;
+        Status status = runner_start(runner, job);
+        if (status != OK) TRY(runner_start_failed(runner, job, status));
     }
-    double now = runner_now();
-    for (size_t i = 0; i < runner->running_count; i++) {
-        double mean = runner->mean_seconds[runner->plan->jobs[runner->running[i].job].stage];
-        left -= now - runner->running[i].began < mean ? now - runner->running[i].began : mean;
-    }
-    return runner->running_count > 0 ? left / (double)runner->running_count : left;
-}
-
-static void show(Runner *runner)
-{
-    enum { ROWS = 16 };
-    DisplayRow rows[ROWS];
-    size_t count = runner->running_count < ROWS ? runner->running_count : ROWS;
-    double now = runner_now();
-    for (size_t i = 0; i < count; i++) {
-        const RunningAttempt *attempt = &runner->running[i];
-        const PlanJob *planned = &runner->plan->jobs[attempt->job];
-        rows[i] = (DisplayRow){.stage = stage_name(planned->stage), .key = planned->key, .unit = attempt->record.unit,
-                               .note = attempt->note, .step = attempt->record.step,
-                               .total = attempt->record.total, .seconds = now - attempt->began};
-    }
-    DisplayTotals totals = {.done = runner->summary->finished, .needed = runner->summary->needed,
-                            .failed = runner->summary->failed, .blocked = runner->summary->blocked,
-                            .seconds = now - runner->began, .seconds_left = estimate_left(runner)};
-    display_update(runner->display, &totals, rows, count);
-}
-
-static Status look(Runner *runner)
-{
-    double now = runner_now();
-    if (now - runner->last_look < LOOK_SECONDS) return OK;
-    runner->last_look = now;
-    for (size_t i = 0; i < runner->running_count; i++)
-        runner_note(runner, ledger_fold(runner->ledger, &runner->running[i].record, NULL));
-    TRY(look_at_adopted(runner));
-    runner_note(runner, ledger_flush(runner->ledger));
-    show(runner);
-    return OK;
 }
 
 static Status take_end(Runner *runner, const ExecutorEnd *end)
@@ -285,57 +107,83 @@ static Status take_end(Runner *runner, const ExecutorEnd *end)
     return OK;
 }
 
+/* Whether nothing runs and nothing will, unless somebody starts it all again. */
+static bool is_over(Runner *runner)
+{
+    if (runner->running_count > 0) return false;
+    if (runner->stopping) return true;
+    if (runner_has_ready(runner)) return false;
+    if (runner->counts[STATE_PAUSED] == 0) return true;
+    if (!runner->told_of_pause)
+        display_line(runner->display, "paused: %zu jobs wait for 'zeroth resume' (Ctrl-C ends this run, and the pause stays)",
+                     runner->counts[STATE_PAUSED]);
+    runner->told_of_pause = true;
+    return false;
+}
+
 static Status run_loop(Runner *runner)
 {
     int seen = 0;
     for (;;) {
         watch_for_stop(runner, &seen);
         if (!runner->stopping) TRY(start_ready(runner));
-        if (runner->running_count == 0) return OK;
+        if (is_over(runner)) {
+            /* A request that came since the last look is not left behind. */
+            if (!runner->stopping) TRY(runner_look_at_control(runner));
+            if (is_over(runner)) return OK;
+            continue;
+        }
+        if (runner->running_count > 0) runner->told_of_pause = false;
         ExecutorEnd ends[ENDS];
         int count = 0;
-        TRY(runner->executor->wait(runner->executor, WAIT_SECONDS, ends, ENDS, &count));
+        TRY(runner->executor->wait(runner->executor, runner_next_wake(runner, WAIT_SECONDS), ends, ENDS, &count));
         for (int i = 0; i < count; i++) TRY(take_end(runner, &ends[i]));
-        TRY(look(runner));
+        TRY(runner_look(runner));
     }
+}
+
+/* Jobs that are only for trials which halving has stopped. */
+static void mark_skipped(Runner *runner)
+{
+    for (size_t job = 0; job < runner->plan->count; job++)
+        if (runner->plan->jobs[job].need == JOB_SKIPPED)
+            runner_note(runner, ledger_set_state(runner->ledger, runner->plan->jobs[job].key, STATE_SKIPPED, "halving",
+                                                 "its trials were stopped early: see 'zeroth plan --halving'"));
 }
 
 /* Whole ---------------------------------------------------------------------------------------------- */
 
-Status runner_catch_up(Ledger *ledger, const char *work)
+static void sum_up(const Runner *runner, RunnerSummary *summary)
 {
-    LedgerAttempt *attempts;
-    size_t count;
-    Status status = ledger_list_running(ledger, &attempts, &count);
-    for (size_t i = 0; i < count && status == OK; i++) {
-        bool live = false;
-        status = ledger_fold(ledger, &attempts[i], NULL);
-        if (status == OK) status = attempt_is_live(work, attempts[i].key, &live, NULL);
-        if (status != OK || live || attempts[i].state != STATE_RUNNING) continue;
-        Status found = artifact_check(work, attempts[i].key, false);
-        attempts[i].state = found == OK ? STATE_FINISHED : STATE_KILLED;
-        status_free(found);
-        status = ledger_put_attempt(ledger, &attempts[i]);
-    }
-    memory_free(attempts);
-    return status;
+    summary->needed = runner->needed;
+    summary->finished = runner->counts[STATE_FINISHED];
+    summary->failed = runner->counts[STATE_FAILED];
+    summary->blocked = runner->counts[STATE_BLOCKED];
+    summary->cancelled = runner->counts[STATE_CANCELLED];
+    summary->paused = runner->counts[STATE_PAUSED];
+    summary->interrupted = runner->counts[STATE_INTERRUPTED];
+    for (size_t job = 0; runner->jobs != NULL && job < runner->plan->count; job++)
+        summary->left_out += runner->jobs[job].left_out;
+    summary->blocked -= summary->left_out;
+    summary->seconds = runner_now() - runner->began;
 }
 
-static Status verdict(const Runner *runner)
+static Status verdict(const RunnerSummary *s, const char *work)
 {
-    const RunnerSummary *s = runner->summary;
     if (s->failed > 0)
         return status_error(STATUS_CHILD, "%zu of %zu jobs failed%s: see 'zeroth status --failed --work %s'", s->failed,
-                            s->needed, s->blocked > 0 ? ", and others wait for them" : "", runner->plan->work);
-    if (s->finished < s->needed)
-        return status_error(STATUS_INTERRUPTED, "stopped with %zu of %zu jobs done: run the same command to go on",
-                            s->finished, s->needed);
-    return OK;
+                            s->needed, s->blocked + s->left_out > 0 ? ", and others wait for them" : "", work);
+    if (s->finished == s->needed) return OK;
+    if (s->cancelled > 0 && s->finished + s->cancelled + s->blocked == s->needed)
+        return status_error(STATUS_INTERRUPTED, "%zu of %zu jobs done, %zu cancelled%s: 'zeroth retry' brings them back",
+                            s->finished, s->needed, s->cancelled, s->blocked > 0 ? ", and others wait for them" : "");
+    return status_error(STATUS_INTERRUPTED, "stopped with %zu of %zu jobs done: run the same command to go on",
+                        s->finished, s->needed);
 }
 
 static void catch_stop(struct sigaction before[2])
 {
-    struct sigaction action = {.sa_handler = on_stop}; /* no SA_RESTART: it ends the wait */
+    struct sigaction action = {.sa_handler = on_stop};
     sigemptyset(&action.sa_mask);
     stop_requests = 0;
     sigaction(SIGINT, &action, &before[0]);
@@ -344,11 +192,15 @@ static void catch_stop(struct sigaction before[2])
 
 static void release(Runner *runner)
 {
-    for (int stage = 0; stage < STAGE_COUNT; stage++) memory_free(runner->ready[stage].items);
+    for (size_t i = 0; i < runner->class_count; i++) memory_free(runner->classes[i].items);
+    memory_free(runner->classes);
+    memory_free(runner->resting);
     memory_free(runner->jobs);
     memory_free(runner->dependents);
     memory_free(runner->dependents_start);
     memory_free(runner->running);
+    memory_free(runner->failures);
+    control_free(&runner->requests);
     display_destroy(runner->display);
 }
 
@@ -356,20 +208,23 @@ Status runner_run(const Plan *plan, Ledger *ledger, Executor *executor, const Ru
                   RunnerSummary *summary)
 {
     *summary = (RunnerSummary){0};
-    Runner runner = {.plan = plan, .options = options, .ledger = ledger, .executor = executor, .summary = summary,
+    Runner runner = {.plan = plan, .options = options, .ledger = ledger, .executor = executor,
                      .display = display_create(options->quiet), .began = runner_now()};
     struct sigaction before[2];
     catch_stop(before);
+    /* Before the plan is recorded, the ledger tells which jobs have ended since it last heard of them. */
+    runner_note(&runner, runner_catch_up(ledger, plan->work));
+    Status status = ledger_record_plan(ledger, plan);
+    if (status == OK) mark_skipped(&runner);
     for (int stage = 0; stage < STAGE_COUNT; stage++)
         runner_note(&runner, ledger_mean_seconds(ledger, (StageId)stage, &runner.mean_seconds[stage]));
-    runner_note(&runner, runner_catch_up(ledger, plan->work));
-    Status status = build_graph(&runner);
-    if (status == OK) status = fill_ready(&runner);
+    if (status == OK) status = runner_build_graph(&runner);
+    if (status == OK) status = begin(&runner);
     if (status == OK) status = run_loop(&runner);
     if (status != OK) stop_all(&runner, false);
     runner_note(&runner, ledger_flush(ledger));
-    summary->seconds = runner_now() - runner.began;
-    if (status == OK) status = verdict(&runner);
+    sum_up(&runner, summary);
+    if (status == OK) status = verdict(summary, plan->work);
     sigaction(SIGINT, &before[0], NULL);
     sigaction(SIGTERM, &before[1], NULL);
     release(&runner);

@@ -6,6 +6,7 @@
 
 #include "framework/comm.h"
 #include "framework/config.h"
+#include "storage/checkpoint.h"
 
 /* What an attempt gives its stage. Valid from start to destroy. */
 typedef struct StageContext {
@@ -33,24 +34,35 @@ typedef struct Stage {
     int version;              /* part of a job's key; raise it when results change */
     unsigned inputs;          /* bits 1 << StageId of the artifacts it reads */
     const char *unit;         /* of progress: "steps", "images" */
-    bool parallel;            /* may run under several ranks */
+    bool parallel;            /* may run under several ranks, to the same bytes; all but the generator, whose loss is over
+                               * pairs of a step's rows and whose step is too short to be worth sharing */
     /* Hashes what the stage reads from outside the work directory (files named by CONFIG_PATH keys) into a job's
-     * key. NULL: nothing. Fast: called in every plan. */
+     * key. NULL: nothing. Fast: called in every plan. What each key leads to is a part of the hash by its name
+     * (hasher_begin_part), so that a changed file is told by its key. */
     Status (*fingerprint)(const Config *config, Hasher *hasher);
     /* Opens inputs, allocates, builds. `*total` is the number of steps. Collective. */
     Status (*start)(const StageContext *context, void **state, int64_t *total);
-    /* Step number `step`, from 0. STATUS_INTERRUPTED only if `stopping` made it give up half-way, leaving the
+    /* Step number `step`, from 0. Of a stage with `save`, a step is the same work on any number of ranks. A rank that
+     * fails goes on to where the others wait for it (comm_agree). STATUS_INTERRUPTED only if `stopping` made it give up half-way, leaving the
      * state as before the step. Collective. */
     Status (*step)(void *state, int64_t step, StageMetrics *metrics);
-    /* State after the last finished step, into one file by way of storage/checkpoint.h (which is atomic). NULL: a
-     * stage that goes on from its partial output instead: it makes whole pieces in context->output, where it
-     * finds those of its earlier attempts, and skips them. Rank 0 only. */
-    Status (*save)(void *state, const char *path, int64_t next_step);
-    /* Restores what save wrote and tells the next step. Collective. */
+    /* Lists the state after the last finished step: `kind` says what it is, as for checkpoint_write. The arrays stay
+     * the stage's and are copied before its next call, and a thread writes the copy, so this is quick and allocates
+     * no more than the list. All that a rank needs to go on is in rank 0's state: steps leave it so. NULL: a stage
+     * that goes on from its partial output instead: it makes whole pieces in context->output, where it finds those
+     * of its earlier attempts, and skips them. Rank 0 only. */
+    Status (*save)(void *state, int64_t next_step, const char **kind, ArrayList *arrays);
+    /* Restores what save listed, from the file that was written, and tells the next step. The file may be from an
+     * attempt on another number of ranks. Collective. */
     Status (*load)(void *state, const char *path, int64_t *next_step);
     /* Writes the artifact into context->output after the last step. Collective. */
     Status (*finish)(void *state);
     void (*destroy)(void *state);
+    /* Whether the values fit together, as far as that can be told before anything runs; the message names the key.
+     * Called by plan_create once for each job of the stage that is to do. NULL: nothing to check. */
+    Status (*check)(const Config *config);
+    /* The key that is the number of steps, by which times are estimated; NULL: none is. */
+    const char *steps_key;
 } Stage;
 
 /* Registered stages, by id. */

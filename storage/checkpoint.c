@@ -22,6 +22,38 @@ struct Checkpoint {
     char *path;
 };
 
+Status array_list_add(ArrayList *list, const char *prefix, const char *name, ArrayType type, int rank,
+                      const int64_t *shape, void *data)
+{
+    if (list->count == list->capacity) {
+        int capacity = list->capacity ? list->capacity * 2 : 64;
+        NamedArray *items = memory_resize(list->items, (size_t)capacity * sizeof *items);
+        if (items == NULL) return status_no_memory((size_t)capacity * sizeof *items, "a checkpoint's table");
+        list->items = items;
+        list->capacity = capacity;
+    }
+    char *full = memory_format("%s%s", prefix, name);
+    if (full == NULL) return status_no_memory(strlen(prefix) + strlen(name), "a checkpoint's table");
+    NamedArray *item = &list->items[list->count++];
+    *item = (NamedArray){.name = full, .type = type, .rank = rank, .data = data};
+    for (int d = 0; d < 4; d++) item->shape[d] = d < rank ? shape[d] : 1;
+    return OK;
+}
+
+void array_list_clear(ArrayList *list)
+{
+    for (int i = 0; i < list->count; i++) memory_free((void *)(uintptr_t)list->items[i].name);
+    memory_free(list->items);
+    *list = (ArrayList){0};
+}
+
+int64_t array_bytes(const NamedArray *array)
+{
+    int64_t bytes = (int64_t)hdf5_type_size((Hdf5Type)array->type);
+    for (int d = 0; d < array->rank; d++) bytes *= array->shape[d];
+    return bytes;
+}
+
 static Status add_all(Hdf5Writer *writer, const char *path, const char *kind, const char *header,
                       const NamedArray *arrays, int count)
 {

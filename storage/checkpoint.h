@@ -16,6 +16,17 @@ typedef struct NamedArray {
     void *data;
 } NamedArray;
 
+/* A growing list of arrays for checkpoint_write. Names are PREFIX + NAME, freed by array_list_clear; data stay their
+ * owners'. Zero-initialise. */
+typedef struct ArrayList {
+    NamedArray *items;
+    int count, capacity;
+} ArrayList;
+Status array_list_add(ArrayList *list, const char *prefix, const char *name, ArrayType type, int rank,
+                      const int64_t *shape, void *data);
+int64_t array_bytes(const NamedArray *array);
+void array_list_clear(ArrayList *list);
+
 /* `kind` says what the file is ("segmenter", "generator-state"); `header` is any text (JSON by custom). */
 Status checkpoint_write(const char *path, const char *kind, const char *header, const NamedArray *arrays, int count);
 

@@ -30,8 +30,9 @@ Status import_shard(Import *import, int64_t shard, bool *skipped, int64_t *image
 Status import_finish(Import *import);
 void import_destroy(Import *import);
 
-/* Content of the JSON files, and names and sizes of the images: what an import's result depends on. */
-Status import_fingerprint(const ImportOptions *options, Hasher *hasher);
+/* Content of the JSON files, and names and sizes of the images: what an import's result depends on. `parts` names them
+ * one by one (hasher_begin_part): JSON, images, id maps, of training and then of validation; NULL: they have no names. */
+Status import_fingerprint(const ImportOptions *options, const char *const parts[6], Hasher *hasher);
 /* Names, one a line, '#' comments; freed by names_free of framework/files.h. */
 Status unseen_names_read(const char *path, char ***names, size_t *count);
 

@@ -385,16 +385,30 @@ static Status fingerprint_directory(const char *path, Hasher *hasher)
     return status;
 }
 
-Status import_fingerprint(const ImportOptions *options, Hasher *hasher)
+static Status fingerprint_file(const char *path, Hasher *hasher)
+{
+    Hash128 hash;
+    int64_t bytes;
+    TRY(hash_file(path, &hash, &bytes));
+    hasher_add(hasher, &hash, sizeof hash);
+    hasher_add_integer(hasher, bytes);
+    return OK;
+}
+
+static Status begin_part(Hasher *hasher, const char *const *parts, int part)
+{
+    return parts != NULL ? hasher_begin_part(hasher, parts[part]) : OK;
+}
+
+Status import_fingerprint(const ImportOptions *options, const char *const parts[6], Hasher *hasher)
 {
     const CocoSource *sources[] = {&options->train, &options->val};
     for (int s = 0; s < SPLIT_COUNT; s++) {
-        Hash128 hash;
-        int64_t bytes;
-        TRY(hash_file(sources[s]->json, &hash, &bytes));
-        hasher_add(hasher, &hash, sizeof hash);
-        hasher_add_integer(hasher, bytes);
+        TRY(begin_part(hasher, parts, 3 * s));
+        TRY(fingerprint_file(sources[s]->json, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 1));
         TRY(fingerprint_directory(sources[s]->images, hasher));
+        TRY(begin_part(hasher, parts, 3 * s + 2));
         TRY(fingerprint_directory(sources[s]->panoptic, hasher));
     }
     return OK;

@@ -35,8 +35,10 @@ export function makePicturesView(context: Context): View {
     return typeof found === "number" ? found : null;
   }
 
+  const scored = (): boolean => Object.keys(scores ?? {}).length > 0;
+
   function sort(): void {
-    if (order === "name" || scores === undefined) { names.sort(); return; }
+    if (order === "name" || !scored()) { names.sort(); return; }
     const rank = (name: string): number => score(name) ?? 2;
     names.sort((x, y) => (order === "worst" ? rank(x) - rank(y) : rank(y) - rank(x)) || x.localeCompare(y));
   }
@@ -83,7 +85,7 @@ export function makePicturesView(context: Context): View {
     if (disposed) return;
     if (names.length === 0) { fill(pictures, empty("This job left no pictures: extract.pictures and evaluate.pictures say how many.")); return; }
     sort();
-    if (scores === undefined && order !== "name") note.textContent = "These pictures have no scores of their own, so they are in the order of their names.";
+    if (!scored() && order !== "name") note.textContent = "These pictures have no scores of their own, so they are in the order of their names.";
     showThumbs();
     if (!names.includes(current)) current = names[0] ?? "";
     showCurrent();

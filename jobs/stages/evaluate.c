@@ -1,5 +1,5 @@
 /* Stage "evaluate": stored queries through the finetuned classifier, scored.
- * A step is one test image. The artifact is a whole model (segmenter.h5,
+ * A step is a block of test images, shared by the ranks. The artifact is a whole model (segmenter.h5,
  * classifier.h5) with its numbers (metrics.json) and pictures; its manifest
  * keeps thresholds and image sizes for whoever predicts with it. */
 #include <errno.h>
@@ -19,15 +19,17 @@
 #include "storage/class_table.h"
 #include "storage/feature_set.h"
 
-#define STATE_KIND "evaluate-state"
+#define STATE_KIND "evaluate-blocks"
+#define BLOCK_IMAGES 16 /* the same for any number of ranks, for checkpoints count blocks */
 
 typedef struct EvaluateState {
     const StageContext *context;
     FeatureSet *features;
     Classifier classifier;
     PanopticConfig panoptic_config;
-    PanopticScore panoptic;
-    SemanticScore semantic;
+    PanopticScore panoptic, own_panoptic; /* of all finished blocks; this rank's of the block in work */
+    SemanticScore semantic, own_semantic;
+    int64_t next_step;                    /* of the checkpoint */
     Prediction prediction;
     FeatureImage image;
     int32_t *truth_ids, *truth_labels;
@@ -42,6 +44,8 @@ static void evaluate_destroy(void *pointer)
     classifier_clear(&state->classifier);
     panoptic_score_clear(&state->panoptic);
     semantic_score_clear(&state->semantic);
+    panoptic_score_clear(&state->own_panoptic);
+    semantic_score_clear(&state->own_semantic);
     prediction_clear(&state->prediction);
     feature_image_clear(&state->image);
     memory_free(state->truth_ids);
@@ -72,9 +76,11 @@ static Status evaluate_start(const StageContext *context, void **out, int64_t *t
         return status_error(STATUS_CORRUPT, "the classifier belongs to another segmenter than the feature store");
     TRY(panoptic_score_create(info->classes.count, &state->panoptic));
     TRY(semantic_score_create(info->classes.count, &state->semantic));
+    TRY(panoptic_score_create(info->classes.count, &state->own_panoptic));
+    TRY(semantic_score_create(info->classes.count, &state->own_semantic));
     state->truth_segments = memory_alloc(65536 * sizeof *state->truth_segments);
     if (state->truth_segments == NULL) return status_no_memory(65536, "segments");
-    *total = feature_set_images(state->features);
+    *total = (feature_set_images(state->features) + BLOCK_IMAGES - 1) / BLOCK_IMAGES;
     return OK;
 }
 
@@ -117,45 +123,81 @@ static Status predict_image(EvaluateState *state, int64_t index, PanopticMap *tr
                            image->mask_width, image->height, image->width);
 }
 
-static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
+static Status score_image(EvaluateState *state, int64_t index)
 {
-    EvaluateState *state = pointer;
     PanopticMap truth;
-    (void)metrics;
-    TRY(predict_image(state, step, &truth));
+    TRY(predict_image(state, index, &truth));
     PanopticMap prediction = prediction_map(&state->prediction);
-    TRY(panoptic_score_add(&state->panoptic, &truth, &prediction, state->image.file_name));
-    return semantic_score_add(&state->semantic, state->truth_labels, state->prediction.labels,
+    TRY(panoptic_score_add(&state->own_panoptic, &truth, &prediction, state->image.file_name));
+    return semantic_score_add(&state->own_semantic, state->truth_labels, state->prediction.labels,
                               (int64_t)truth.height * truth.width, state->image.file_name);
 }
 
-static void list_counts(EvaluateState *state, int64_t *next_step, NamedArray arrays[3])
+/* Every K-th image of the block, of K ranks. */
+static Status score_block(EvaluateState *state, int64_t block)
+{
+    const StageContext *context = state->context;
+    int64_t first = block * BLOCK_IMAGES, end = first + BLOCK_IMAGES, images = feature_set_images(state->features);
+    for (int64_t i = first + comm_rank(context->comm); i < end && i < images; i += comm_size(context->comm)) {
+        if (context->stopping(context->stop)) return status_error(STATUS_INTERRUPTED, "stopped while evaluating");
+        TRY(score_image(state, i));
+    }
+    return OK;
+}
+
+/* The totals grow by whole blocks of all ranks, so that they are the same on every rank after every step. */
+static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
+{
+    EvaluateState *state = pointer;
+    Comm *comm = state->context->comm;
+    int64_t classes = state->panoptic.class_count;
+    int64_t panoptic_counts = classes * PANOPTIC_COUNTS_SIZE, semantic_counts = classes * (classes + 1);
+    (void)metrics;
+    memset(state->own_panoptic.counts, 0, (size_t)panoptic_counts * sizeof(int64_t));
+    memset(state->own_semantic.confusion, 0, (size_t)semantic_counts * sizeof(int64_t));
+    TRY(comm_agree(comm, score_block(state, step)));
+    TRY(comm_sum_integers(comm, (int64_t *)state->own_panoptic.counts, panoptic_counts));
+    TRY(comm_sum_integers(comm, state->own_semantic.confusion, semantic_counts));
+    panoptic_score_merge(&state->panoptic, &state->own_panoptic);
+    semantic_score_merge(&state->semantic, &state->own_semantic);
+    return OK;
+}
+
+static void list_counts(EvaluateState *state, NamedArray arrays[3])
 {
     int64_t classes = state->panoptic.class_count;
     arrays[0] = (NamedArray){.name = "panoptic", .type = ARRAY_I64, .rank = 2, .shape = {classes, PANOPTIC_COUNTS_SIZE, 1, 1},
                              .data = state->panoptic.counts};
     arrays[1] = (NamedArray){.name = "confusion", .type = ARRAY_I64, .rank = 2, .shape = {classes, classes + 1, 1, 1},
                              .data = state->semantic.confusion};
-    arrays[2] = (NamedArray){.name = "next_step", .type = ARRAY_I64, .rank = 1, .shape = {1, 1, 1, 1}, .data = next_step};
+    arrays[2] = (NamedArray){.name = "next_step", .type = ARRAY_I64, .rank = 1, .shape = {1, 1, 1, 1},
+                             .data = &state->next_step};
 }
 
-static Status evaluate_save(void *pointer, const char *path, int64_t next_step)
+static Status evaluate_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
-    NamedArray arrays[3];
-    list_counts(pointer, &next_step, arrays);
-    return checkpoint_write(path, STATE_KIND, "{}", arrays, 3);
+    EvaluateState *state = pointer;
+    NamedArray counts[3];
+    *kind = STATE_KIND;
+    state->next_step = next_step;
+    list_counts(state, counts);
+    for (int i = 0; i < 3; i++)
+        TRY(array_list_add(arrays, "", counts[i].name, counts[i].type, counts[i].rank, counts[i].shape, counts[i].data));
+    return OK;
 }
 
 static Status evaluate_load(void *pointer, const char *path, int64_t *next_step)
 {
+    EvaluateState *state = pointer;
     NamedArray arrays[3];
     Checkpoint *checkpoint;
-    list_counts(pointer, next_step, arrays);
+    list_counts(state, arrays);
     TRY(checkpoint_read(path, STATE_KIND, &checkpoint));
     Status status = OK;
     for (int i = 0; i < 3 && status == OK; i++)
         status = checkpoint_get(checkpoint, arrays[i].name, arrays[i].type, arrays[i].rank, arrays[i].shape, arrays[i].data);
     checkpoint_destroy(checkpoint);
+    *next_step = state->next_step;
     return status_wrap(status, "%s", path);
 }
 
@@ -173,7 +215,7 @@ static Status write_metrics(EvaluateState *state)
     return status;
 }
 
-static Status write_picture(EvaluateState *state, int64_t index, const char *directory, JsonWriter *scores)
+static Status write_picture(EvaluateState *state, int64_t index, const char *directory)
 {
     PanopticMap truth;
     TRY(predict_image(state, index, &truth));
@@ -186,31 +228,25 @@ static Status write_picture(EvaluateState *state, int64_t index, const char *dir
     char *path = memory_format("%s/%03lld.png", directory, (long long)index);
     Status status = path == NULL ? status_no_memory(256, "a path") : picture_compose(&options, &picture);
     if (status == OK) status = image_write_png(path, &picture);
-    if (status == OK) {
-        json_key(scores, path_name(path));
-        status = picture_scores_write(scores, &state->classifier.classes, &truth, &prediction, state->truth_labels,
-                                      state->prediction.labels, state->image.file_name);
-    }
+    if (status == OK)
+        status = picture_scores_write(directory, index, &state->classifier.classes, &truth, &prediction,
+                                      state->truth_labels, state->prediction.labels, state->image.file_name);
     memory_free(path);
     image_clear(&picture);
     return status;
 }
 
+/* Every K-th picture, of K ranks. */
 static Status write_pictures(EvaluateState *state)
 {
+    Comm *comm = state->context->comm;
     int64_t wanted = config_integer(state->context->config, "evaluate.pictures");
     int64_t images = feature_set_images(state->features);
     char *directory = path_join(state->context->output, "pictures");
-    char *path = path_join(state->context->output, PICTURE_SCORES_FILE);
-    JsonWriter scores = {0};
-    Status status = directory == NULL || path == NULL ? status_no_memory(256, "a path") : directory_create(directory);
-    json_begin_object(&scores);
-    for (int64_t i = 0; i < wanted && i < images && status == OK; i++) status = write_picture(state, i, directory, &scores);
-    json_end_object(&scores);
-    if (status == OK && scores.text.failed) status = status_no_memory(scores.text.length, "scores of pictures");
-    if (status == OK) status = file_write(path, scores.text.data, scores.text.length);
-    text_free(&scores.text);
-    memory_free(path);
+    if (directory == NULL) return status_no_memory(256, "a path");
+    Status status = directory_create(directory);
+    for (int64_t i = comm_rank(comm); i < wanted && i < images && status == OK; i += comm_size(comm))
+        status = write_picture(state, i, directory);
     memory_free(directory);
     return status;
 }
@@ -237,8 +273,9 @@ static Status evaluate_finish(void *pointer)
 {
     EvaluateState *state = pointer;
     const StageContext *context = state->context;
-    TRY(write_metrics(state));
     TRY(write_pictures(state));
+    if (comm_rank(context->comm) != 0) return OK;
+    TRY(write_metrics(state));
     TRY(link_file(context->inputs[STAGE_BACKBONE], context->output, SEGMENTER_FILE));
     return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
 }
@@ -247,7 +284,8 @@ const Stage STAGE_DEF_EVALUATE = {
     .id = STAGE_EVALUATE,
     .version = 1,
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
-    .unit = "images",
+    .unit = "blocks",
+    .parallel = true,
     .start = evaluate_start,
     .step = evaluate_step,
     .save = evaluate_save,

@@ -64,6 +64,7 @@ static Status extract_fingerprint(const Config *config, Hasher *hasher)
     Status status = hash_file(path, &hash, NULL);
     memory_free(path);
     TRY(status_wrap(status, "data.class_vectors"));
+    TRY(hasher_begin_part(hasher, "data.class_vectors"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
 }

@@ -31,6 +31,7 @@ typedef struct GeneratorState {
     int32_t *unseen;
     bool joint;
     int64_t steps;             /* of either; after: of each */
+    int64_t next_step;         /* of the checkpoint */
     float *batch, *classifier_batch;
     int32_t *batch_labels, *classifier_labels;
 } GeneratorState;
@@ -278,26 +279,20 @@ static Status generator_stage_step(void *pointer, int64_t step, StageMetrics *me
     return OK;
 }
 
-static Status list_state(GeneratorState *state, ArrayList *arrays)
+static Status generator_stage_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
+    GeneratorState *state = pointer;
     Parameters *classifier = generator_classifier_parameters(state->generator);
     Parameters *parameters = generator_parameters(state->generator);
+    int64_t one = 1;
+    *kind = STATE_KIND;
+    state->next_step = next_step;
+    TRY(array_list_add(arrays, "", "next_step", ARRAY_I64, 1, &one, &state->next_step));
     TRY(weights_list(arrays, "classifier.", classifier));
     TRY(optimizer_list(arrays, "classifier_optimizer.", generator_classifier_optimizer(state->generator), classifier));
     if (parameters == NULL) return OK;
     TRY(weights_list(arrays, "generator.", parameters));
     return optimizer_list(arrays, "generator_optimizer.", generator_optimizer(state->generator), parameters);
-}
-
-static Status generator_stage_save(void *pointer, const char *path, int64_t next_step)
-{
-    ArrayList arrays = {0};
-    int64_t one = 1;
-    Status status = list_state(pointer, &arrays);
-    if (status == OK) status = array_list_add(&arrays, "", "next_step", ARRAY_I64, 1, &one, &next_step);
-    if (status == OK) status = checkpoint_write(path, STATE_KIND, "{}", arrays.items, arrays.count);
-    array_list_clear(&arrays);
-    return status;
 }
 
 static Status load_state(GeneratorState *state, const Checkpoint *checkpoint, int64_t *next_step)
@@ -360,6 +355,16 @@ static Status generator_stage_finish(void *pointer)
     return status;
 }
 
+/* An embedding has the size of the segmenter's queries. */
+static Status generator_stage_check(const Config *config)
+{
+    int64_t dim = config_integer(config, "segmenter.dim"), heads = config_integer(config, "generator.heads");
+    if (strcmp(config_string(config, "generator.kind"), "primitive") == 0 && dim % heads != 0)
+        return status_error(STATUS_INVALID, "generator.heads: %lld heads do not divide segmenter.dim (%lld)",
+                            (long long)heads, (long long)dim);
+    return OK;
+}
+
 const Stage STAGE_DEF_GENERATOR = {
     .id = STAGE_GENERATOR,
     .version = 1,
@@ -371,4 +376,6 @@ const Stage STAGE_DEF_GENERATOR = {
     .load = generator_stage_load,
     .finish = generator_stage_finish,
     .destroy = generator_stage_destroy,
+    .check = generator_stage_check,
+    .steps_key = "generator.steps",
 };

@@ -2,6 +2,9 @@
 
 #include <math.h>
 
+#include "framework/files.h"
+#include "framework/json.h"
+#include "framework/memory.h"
 #include "models/metrics/semantic.h"
 
 static void write_real(JsonWriter *writer, const char *key, double value, int classes)
@@ -27,18 +30,32 @@ static void write_scores(JsonWriter *writer, const ClassTable *classes, const Pa
     json_end_object(writer);
 }
 
-Status picture_scores_write(JsonWriter *writer, const ClassTable *classes, const PanopticMap *truth,
+static Status write_file(const char *directory, int64_t index, JsonWriter *writer)
+{
+    char *path = memory_format("%s/%03lld.json", directory, (long long)index);
+    Status status = path == NULL || writer->text.failed ? status_no_memory(256, "scores of a picture")
+                                                        : file_write(path, writer->text.data, writer->text.length);
+    memory_free(path);
+    return status;
+}
+
+Status picture_scores_write(const char *directory, int64_t index, const ClassTable *classes, const PanopticMap *truth,
                             const PanopticMap *prediction, const int32_t *truth_labels, const int32_t *labels,
                             const char *image)
 {
     PanopticScore panoptic = {0};
     SemanticScore semantic = {0};
+    JsonWriter writer = {0};
     Status status = panoptic_score_create(classes->count, &panoptic);
     if (status == OK) status = semantic_score_create(classes->count, &semantic);
     if (status == OK) status = panoptic_score_add(&panoptic, truth, prediction, image);
     if (status == OK)
         status = semantic_score_add(&semantic, truth_labels, labels, (int64_t)truth->height * truth->width, image);
-    if (status == OK) write_scores(writer, classes, &panoptic, &semantic, image);
+    if (status == OK) {
+        write_scores(&writer, classes, &panoptic, &semantic, image);
+        status = write_file(directory, index, &writer);
+    }
+    text_free(&writer.text);
     panoptic_score_clear(&panoptic);
     semantic_score_clear(&semantic);
     return status;

@@ -88,9 +88,10 @@ static Status shard_fingerprint(const Config *config, Hasher *hasher)
     ShardState state = {0};
     ImportOptions options;
     Status status = read_options(config, &state, &options);
+    if (status == OK) status = hasher_begin_part(hasher, "data.unseen_file");
     if (status == OK) {
         for (size_t i = 0; i < state.unseen_count; i++) hasher_add_string(hasher, state.unseen[i]);
-        status = import_fingerprint(&options, hasher);
+        status = import_fingerprint(&options, PATH_KEYS, hasher);
     }
     clear_state(&state);
     return status;

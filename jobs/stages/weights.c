@@ -4,31 +4,6 @@
 
 #include "framework/memory.h"
 
-Status array_list_add(ArrayList *list, const char *prefix, const char *name, ArrayType type, int rank,
-                      const int64_t *shape, void *data)
-{
-    if (list->count == list->capacity) {
-        int capacity = list->capacity ? list->capacity * 2 : 64;
-        NamedArray *items = memory_resize(list->items, (size_t)capacity * sizeof *items);
-        if (items == NULL) return status_no_memory((size_t)capacity * sizeof *items, "a checkpoint's table");
-        list->items = items;
-        list->capacity = capacity;
-    }
-    char *full = memory_format("%s%s", prefix, name);
-    if (full == NULL) return status_no_memory(strlen(prefix) + strlen(name), "a checkpoint's table");
-    NamedArray *item = &list->items[list->count++];
-    *item = (NamedArray){.name = full, .type = type, .rank = rank, .data = data};
-    for (int d = 0; d < 4; d++) item->shape[d] = d < rank ? shape[d] : 1;
-    return OK;
-}
-
-void array_list_clear(ArrayList *list)
-{
-    for (int i = 0; i < list->count; i++) memory_free((void *)(uintptr_t)list->items[i].name);
-    memory_free(list->items);
-    *list = (ArrayList){0};
-}
-
 Status weights_list(ArrayList *list, const char *prefix, Parameters *parameters)
 {
     for (int i = 0; i < parameters->count; i++) {

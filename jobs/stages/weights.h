@@ -5,16 +5,6 @@
 #include "models/engine/optimizer.h"
 #include "storage/checkpoint.h"
 
-/* A growing list of arrays for checkpoint_write; names and integers it made
- * itself are freed by array_list_clear, data stay their owners'. */
-typedef struct ArrayList {
-    NamedArray *items;
-    int count, capacity;
-} ArrayList;
-Status array_list_add(ArrayList *list, const char *prefix, const char *name, ArrayType type, int rank,
-                      const int64_t *shape, void *data);
-void array_list_clear(ArrayList *list);
-
 /* Every parameter as PREFIX + its name. F32 parameters only. */
 Status weights_list(ArrayList *list, const char *prefix, Parameters *parameters);
 /* Strict: a missing, extra (under the prefix) or misshapen array is an error by name. */

@@ -116,7 +116,8 @@ static Tensor *new_tensor(Graph *graph, Dtype dtype, int rank, const int64_t *sh
     Tensor *tensor = arena_alloc(graph->arena, sizeof *tensor);
     if (tensor == NULL || !graph_grow((void **)&graph->tensors, graph->tensor_count, &graph->tensor_capacity, sizeof(Tensor *)))
         return fail_memory(graph, sizeof *tensor);
-    *tensor = (Tensor){.graph = graph, .dtype = dtype, .rank = rank, .shape = {1, 1, 1, 1}, .count = count};
+    *tensor = (Tensor){.graph = graph, .dtype = dtype, .rank = rank, .shape = {1, 1, 1, 1}, .count = count,
+                       .last_backward = -1};
     for (int d = 0; d < rank; d++) tensor->shape[d] = shape[d];
     tensor->id = graph->tensor_count;
     graph->tensors[graph->tensor_count++] = tensor;

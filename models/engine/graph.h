@@ -53,6 +53,10 @@ void graph_zero_output_grads(Graph *graph);
 /* From the outputs' ->grad, set by the caller since the last forward. Adds to
  * the gradients of parameters, overwrites those of inputs. */
 Status graph_backward(Graph *graph);
+/* Called by graph_backward after every op, for whoever does something else meanwhile: with each parameter whose gradient
+ * no later op of this pass adds to, then with NULL. Parameters that the pass doesn't reach are not told. NULL: none. */
+typedef void GraphGradientHook(void *context, const Parameter *final);
+void graph_set_gradient_hook(Graph *graph, GraphGradientHook *hook, void *context);
 
 int64_t graph_memory_bytes(const Graph *graph); /* of the plan, parameters excluded */
 int64_t graph_op_count(const Graph *graph);

@@ -73,7 +73,9 @@ static void find_gradients(Graph *g, Life *lives)
         Op *op = g->ops[i];
         g->goes_back[i] = lives[tensor_root(op->out)->id].gets_grad && g->kernels[i]->backward != NULL;
         for (int k = 0; g->goes_back[i] && k < op->input_count; k++) {
-            if (op->in[k] != NULL && op->in[k]->needs_grad) lives[tensor_root(op->in[k])->id].gets_grad = true;
+            if (op->in[k] == NULL || !op->in[k]->needs_grad) continue;
+            lives[tensor_root(op->in[k])->id].gets_grad = true;
+            tensor_root(op->in[k])->last_backward = i;
         }
     }
 }

@@ -4,6 +4,7 @@
 #define ENGINE_GRAPH_PRIVATE_H
 
 #include "framework/memory.h"
+#include "models/engine/graph.h"
 #include "models/engine/op.h"
 
 /* A span of the plan's memory and when it is in use. Time is the position in
@@ -44,6 +45,8 @@ struct Graph {
     void *memory, *scratch;
     int64_t memory_bytes, scratch_bytes;
     uint64_t seed, step, sample;
+    GraphGradientHook *hook; /* may be NULL */
+    void *hook_context;
 };
 
 const char *op_kind_name(OpKind kind);

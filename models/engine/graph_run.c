@@ -152,11 +152,31 @@ Status graph_forward(Graph *g)
     return OK;
 }
 
+void graph_set_gradient_hook(Graph *g, GraphGradientHook *hook, void *context)
+{
+    g->hook = hook;
+    g->hook_context = context;
+}
+
+static void tell_hook(const Graph *g, const Op *op, int index)
+{
+    for (int k = 0; k < op->input_count; k++) {
+        const Tensor *root = op->in[k] != NULL ? tensor_root(op->in[k]) : NULL;
+        bool told = root == NULL || root->parameter == NULL || !root->needs_grad || root->last_backward != index;
+        for (int before = 0; before < k && !told; before++)
+            told = op->in[before] != NULL && tensor_root(op->in[before]) == root;
+        if (!told) g->hook(g->hook_context, root->parameter);
+    }
+    g->hook(g->hook_context, NULL);
+}
+
 Status graph_backward(Graph *g)
 {
     if (!g->training) return status_error(STATUS_INTERNAL, "graph: not compiled for training");
     for (int i = g->op_count - 1; i >= 0; i--) {
-        if (g->goes_back[i]) TRY(g->kernels[i]->backward(g->ops[i]));
+        if (!g->goes_back[i]) continue;
+        TRY(g->kernels[i]->backward(g->ops[i]));
+        if (g->hook != NULL) tell_hook(g, g->ops[i], i);
     }
     return OK;
 }

@@ -1,5 +1,4 @@
-/* Optimisers over Parameters, learning-rate schedules, clipping, and the fixed
- * tree that sums gradients over the samples of a batch. */
+/* Optimisers over Parameters, learning-rate schedules, clipping. */
 #ifndef ENGINE_OPTIMIZER_H
 #define ENGINE_OPTIMIZER_H
 
@@ -36,17 +35,5 @@ typedef struct Schedule {
     double milestones[2];   /* STEPS: fractions of total at which the rate is multiplied by 0.1 */
 } Schedule;
 double schedule_rate(const Schedule *schedule, int64_t step);
-
-/* Sums per-sample gradients in one fixed binary tree over sample indices
- * 0..samples-1 (samples a power of two is not required: the tree is that of
- * the next power of two with missing leaves skipped), so that the bits do not
- * depend on how samples are spread over ranks. Push in index order. */
-typedef struct GradientTree GradientTree;
-Status gradient_tree_create(int64_t elements, Dtype dtype, GradientTree **tree);
-void gradient_tree_reset(GradientTree *tree);
-Status gradient_tree_push(GradientTree *tree, const void *gradient);
-/* The sum of all pushed, times `factor`, into `out`. */
-Status gradient_tree_finish(GradientTree *tree, double factor, void *out);
-void gradient_tree_destroy(GradientTree *tree);
 
 #endif

@@ -47,6 +47,7 @@ typedef struct Tensor {
     Parameter *parameter;           /* of a parameter's tensor */
     struct Tensor *alias_of;        /* a reshape shares memory with this one */
     int id;
+    int last_backward;              /* of a parameter: the op whose backward is the last to add to its gradient; -1: none */
     bool is_input, is_output, want_input_grad;
 } Tensor;
 

@@ -35,6 +35,8 @@ struct Segmenter {
     int64_t clock; /* counts uses */
     void *staging; /* host copies of one run's heads, for backends whose memory is not the host's; also conversions */
     size_t staging_bytes;
+    GraphGradientHook *hook;
+    void *hook_context;
 };
 
 SegmenterConfig segmenter_default(int classes)
@@ -308,7 +310,14 @@ Status segmenter_train_sample(Segmenter *s, const float *image, int64_t height, 
 {
     Net *net;
     TRY(forward_loss(s, image, height, width, target, batch, true, &net, losses));
+    graph_set_gradient_hook(net->graph, s->hook, s->hook_context);
     return graph_backward(net->graph);
+}
+
+void segmenter_set_gradient_hook(Segmenter *s, GraphGradientHook *hook, void *context)
+{
+    s->hook = hook;
+    s->hook_context = context;
 }
 
 Status segmenter_loss(Segmenter *s, const float *image, int64_t height, int64_t width, const SegmentTarget *target,

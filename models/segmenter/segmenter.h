@@ -56,6 +56,8 @@ void segmenter_mask_size(int64_t height, int64_t width, int64_t *mask_height, in
  * optimizer_clip. */
 Status segmenter_train_sample(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
                               const SegmentTarget *target, const CriterionBatch *batch, CriterionLosses *losses);
+/* Told of gradients as they become final during segmenter_train_sample, see graph.h. */
+void segmenter_set_gradient_hook(Segmenter *segmenter, GraphGradientHook *hook, void *context);
 /* The same without backward: the loss alone, for validation. */
 Status segmenter_loss(Segmenter *segmenter, const float *image, int64_t height, int64_t width,
                       const SegmentTarget *target, const CriterionBatch *batch, CriterionLosses *losses);

@@ -1,13 +1,13 @@
 /* A study that was killed and stopped again and again, and run again by the
  * same command each time, leaves the bytes of an undisturbed one. */
-#include "jobs/events.h"
 #include "tests/commands/artifacts.h"
+#include "tests/commands/processes.h"
 
 static const char STUDY[] = "variants:\n"
                             "  vanilla: {generator.kind: gmmn}\n"
                             "  full: {classifier.when: after}\n";
 
-#define SETTINGS "run.checkpoint_seconds=0", "run.attempts=3", "train.steps=16", "generator.steps=12"
+#define SETTINGS "run.checkpoint_seconds=0", "run.attempts=3", "run.backoff=0", "train.steps=16", "generator.steps=12"
 
 /* The scenes and the undisturbed run, made once for all tests. */
 static const char *study_path(void)
@@ -52,91 +52,9 @@ static void check_like_undisturbed(const char *work)
     check_same_artifacts(undisturbed(), work);
 }
 
-/* Processes ------------------------------------------------------------------- */
-
-#define MAX_PROCESSES 256
-
-/* Living processes below `root`, deepest last. */
-static int descendants(pid_t root, pid_t *found)
-{
-    int count = 0;
-    char **names;
-    size_t name_count;
-    CHECK_OK(directory_list("/proc", &names, &name_count));
-    for (int from = -1; from < count; from++) {
-        pid_t parent = from < 0 ? root : found[from];
-        for (size_t i = 0; i < name_count && count < MAX_PROCESSES; i++) {
-            int64_t pid;
-            char path[64], line[512] = "";
-            if (!parse_integer(names[i], &pid)) continue;
-            snprintf(path, sizeof path, "/proc/%lld/stat", (long long)pid);
-            FILE *file = fopen(path, "r");
-            if (file == NULL) continue; /* it ended meanwhile */
-            bool got = fgets(line, sizeof line, file) != NULL;
-            fclose(file);
-            const char *after_name = got ? strrchr(line, ')') : NULL;
-            int ppid = 0;
-            if (after_name != NULL && sscanf(after_name, ") %*c %d", &ppid) == 1 && ppid == parent) found[count++] = (pid_t)pid;
-        }
-    }
-    names_free(names, name_count);
-    return count;
-}
-
-static bool is_worker(pid_t pid)
-{
-    char path[64], line[4096];
-    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
-    FILE *file = fopen(path, "r");
-    if (file == NULL) return false;
-    size_t bytes = fread(line, 1, sizeof line - 1, file);
-    fclose(file);
-    line[bytes] = '\0';
-    return memmem(line, bytes, "\0attempt", 9) != NULL;
-}
-
-/* How many events all attempts together have told: the clock of these tests. */
-static int count_events(const char *work)
-{
-    int count = 0;
-    char **jobs = NULL, **attempts = NULL;
-    size_t job_count = 0, attempt_number = 0;
-    const char *runs = text("%s/runs", work);
-    if (!is_directory(runs)) return 0;
-    CHECK_OK(directory_list(runs, &jobs, &job_count));
-    for (size_t j = 0; j < job_count; j++) {
-        char path[1024], *data;
-        size_t bytes;
-        snprintf(path, sizeof path, "%s/%s", runs, jobs[j]);
-        if (!is_directory(path)) continue;
-        CHECK_OK(directory_list(path, &attempts, &attempt_number));
-        for (size_t a = 0; a < attempt_number; a++) {
-            snprintf(path, sizeof path, "%s/%s/%s/" EVENTS_NAME, runs, jobs[j], attempts[a]);
-            if (!file_exists(path)) continue;
-            CHECK_OK(file_read(path, 0, &data, &bytes));
-            for (size_t i = 0; i < bytes; i++) count += data[i] == '\n';
-            memory_free(data);
-        }
-        names_free(attempts, attempt_number);
-    }
-    names_free(jobs, job_count);
-    return count;
-}
-
 /* Disturbances ---------------------------------------------------------------- */
 
 typedef enum Disturbance { TERM_RUNNER, KILL_RUNNER, TERM_WORKERS, KILL_WORKERS, KILL_ALL, DISTURBANCES } Disturbance;
-
-typedef struct Moment {
-    const char *work;
-    int events;
-} Moment;
-
-static bool has_come(void *context)
-{
-    const Moment *moment = context;
-    return count_events(moment->work) >= moment->events;
-}
 
 static void strike(Child child, Disturbance how)
 {
@@ -230,6 +148,7 @@ static void test_exit_code_of_term(void)
     CHECK_CODE(program_end(child), 75);
     CHECK_CODE(second, 11); /* one runner at a time */
     CHECK_SAYS(second.err, "ledger.lock");
+    CHECK_SAYS(second.err, "'zeroth watch");
     CHECK(count_logs(work, "stopped by a signal after step") >= 1);
     for (int i = 0; i < count; i++) CHECK(kill(below[i], 0) != 0 && errno == ESRCH);
 }

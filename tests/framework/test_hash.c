@@ -90,4 +90,33 @@ static void test_file(void)
     CHECK_FAILS(hash_file(path, &hash, NULL), STATUS_NOT_FOUND, path);
 }
 
-TEST_MAIN(TEST(test_known), TEST(test_hex), TEST(test_streaming), TEST(test_framing), TEST(test_file))
+/* A part's hash is that of its own bytes, whatever comes before it, and leaves the whole as it is. */
+static void test_parts(void)
+{
+    Hasher *plain = hasher_create(), *parted = hasher_create(), *alone = hasher_create();
+    Hash128 hash;
+    hasher_add_string(plain, "before");
+    hasher_add_string(plain, "first");
+    hasher_add_integer(plain, 7);
+    CHECK_INT(hasher_part_count(plain), 0);
+    hasher_add_string(parted, "before");
+    CHECK_OK(hasher_begin_part(parted, "a"));
+    hasher_add_string(parted, "first");
+    CHECK_OK(hasher_begin_part(parted, "b"));
+    hasher_add_integer(parted, 7);
+    hasher_add_string(alone, "first");
+    CHECK(hash_equal(hasher_result(parted), hasher_result(plain)));
+    CHECK_INT(hasher_part_count(parted), 2);
+    CHECK_STRING(hasher_part(parted, 0, &hash), "a");
+    CHECK(hash_equal(hash, hasher_result(alone)));
+    CHECK_STRING(hasher_part(parted, 1, &hash), "b");
+    CHECK(!hash_equal(hash, hasher_result(alone)));
+    for (int i = 0; i < 2 * HASHER_MAX_PARTS; i++) CHECK_OK(hasher_begin_part(parted, "more"));
+    CHECK_INT(hasher_part_count(parted), HASHER_MAX_PARTS);
+    hasher_destroy(plain);
+    hasher_destroy(parted);
+    hasher_destroy(alone);
+    hasher_destroy(NULL);
+}
+
+TEST_MAIN(TEST(test_parts), TEST(test_known), TEST(test_hex), TEST(test_streaming), TEST(test_framing), TEST(test_file))

@@ -4,7 +4,11 @@
  * result. FAKE_STEP_MS slows steps down. What a config asks of them:
  *   train.rate 9        backbone fails at step 3 with a non-finite loss
  *   generator.rate 9    generator says its input is bad
- *   generator.rate 8    generator kills itself at step 3, at every attempt */
+ *   generator.rate 8    generator kills itself at step 3, at every attempt
+ *   generator.rate 7    generator is out of memory, at every attempt
+ *   generator.rate 6    generator's first attempt stands still at step 3 (SIGSTOP)
+ *   train.rate 5        backbone waits at step 2 until there is a file $FAKE_GATE
+ * What generator.rate 9 objects to is mended once there is a file $FAKE_MENDED. */
 #ifndef TESTS_JOBS_FAKE_STAGES_H
 #define TESTS_JOBS_FAKE_STAGES_H
 
@@ -23,6 +27,7 @@ typedef struct FakeState {
     StageId stage;
     int64_t total;
     uint64_t sum;
+    int64_t next_step; /* of the checkpoint */
 } FakeState;
 
 static inline uint64_t fake_mix(uint64_t sum, uint64_t value)
@@ -68,6 +73,22 @@ static inline void fake_pause(void)
     if (ns > 0) nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
+static inline bool fake_file_is_there(const char *variable)
+{
+    const char *path = getenv(variable);
+    return path != NULL && file_exists(path);
+}
+
+/* False where the attempt is to stop instead. */
+static inline bool fake_gate_opens(const FakeState *state)
+{
+    while (getenv("FAKE_GATE") != NULL && !fake_file_is_there("FAKE_GATE")) {
+        if (state->context.stopping(state->context.stop)) return false;
+        nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
+    }
+    return true;
+}
+
 static inline Status fake_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     FakeState *state = pointer;
@@ -75,7 +96,14 @@ static inline Status fake_step(void *pointer, int64_t step, StageMetrics *metric
     fake_pause();
     if (state->stage == STAGE_BACKBONE && config_real(config, "train.rate") == 9 && step == 3)
         return status_error(STATUS_NON_FINITE, "the loss of step 3 is not a number");
-    if (state->stage == STAGE_GENERATOR && config_real(config, "generator.rate") == 9)
+    if (state->stage == STAGE_BACKBONE && config_real(config, "train.rate") == 5 && step == 2 && !fake_gate_opens(state))
+        return status_error(STATUS_INTERRUPTED, "stopped before the gate");
+    if (state->stage == STAGE_GENERATOR) {
+        bool first = strstr(state->context.output, "/0001/") != NULL;
+        if (config_real(config, "generator.rate") == 7) return status_no_memory(1 << 30, "a large matrix");
+        if (config_real(config, "generator.rate") == 6 && step == 3 && first) raise(SIGSTOP);
+    }
+    if (state->stage == STAGE_GENERATOR && config_real(config, "generator.rate") == 9 && !fake_file_is_there("FAKE_MENDED"))
         return status_error(STATUS_INVALID, "class vectors: no vector for class 'zebra'");
     if (state->stage == STAGE_GENERATOR && config_real(config, "generator.rate") == 8 && step == 3) raise(SIGKILL);
     state->sum = fake_mix(state->sum, (uint64_t)step);
@@ -104,31 +132,25 @@ static inline Status fake_shard_step(void *pointer, int64_t step, StageMetrics *
     return status;
 }
 
-static inline Status fake_save(void *pointer, const char *path, int64_t next_step)
+static inline Status fake_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
-    const FakeState *state = pointer;
-    char text[96], hex[HASH_HEX_SIZE];
-    int length = snprintf(text, sizeof text, "%020" PRId64 " %016" PRIx64 "\n", next_step, state->sum);
-    hash_to_hex(hash_bytes(text, (size_t)length), hex);
-    length += snprintf(text + length, sizeof text - (size_t)length, "%s", hex);
-    return file_write(path, text, (size_t)length);
+    FakeState *state = pointer;
+    int64_t one = 1;
+    *kind = "fake-state";
+    state->next_step = next_step;
+    TRY(array_list_add(arrays, "", "next_step", ARRAY_I64, 1, &one, &state->next_step));
+    return array_list_add(arrays, "", "sum", ARRAY_I64, 1, &one, &state->sum);
 }
 
 static inline Status fake_load(void *pointer, const char *path, int64_t *next_step)
 {
     FakeState *state = pointer;
-    char *text, hex[HASH_HEX_SIZE];
-    size_t bytes;
-    TRY(file_read(path, 0, &text, &bytes));
-    Status status = OK;
-    if (bytes != 38 + 32)
-        status = status_error(STATUS_CORRUPT, "%s: too short", path);
-    else {
-        hash_to_hex(hash_bytes(text, 38), hex);
-        if (strcmp(hex, text + 38) != 0) status = status_error(STATUS_CORRUPT, "%s: wrong checksum", path);
-    }
-    if (status == OK) sscanf(text, "%" SCNd64 " %" SCNx64, next_step, &state->sum);
-    memory_free(text);
+    int64_t one = 1;
+    Checkpoint *checkpoint;
+    TRY(checkpoint_read(path, "fake-state", &checkpoint));
+    Status status = checkpoint_get(checkpoint, "next_step", ARRAY_I64, 1, &one, next_step);
+    if (status == OK) status = checkpoint_get(checkpoint, "sum", ARRAY_I64, 1, &one, &state->sum);
+    checkpoint_destroy(checkpoint);
     return status;
 }
 
@@ -166,16 +188,19 @@ FAKE_START(fake_start_evaluate, STAGE_EVALUATE)
 
 static inline const Stage *fake_stage(StageId id)
 {
+#define FAKE_STAGE(id_, reads, unit_, step_, save_, load_, start_)                                                     \
+    {.id = id_, .version = 1, .inputs = reads, .unit = unit_, .start = start_, .step = step_, .save = save_,          \
+     .load = load_, .finish = fake_finish, .destroy = fake_destroy}
     static const Stage STAGES_OF_TEST[STAGE_COUNT] = {
-        {STAGE_SHARD, 1, 0, "shards", true, NULL, fake_start_shard, fake_shard_step, NULL, NULL, fake_finish, fake_destroy},
-        {STAGE_BACKBONE, 1, 1u << STAGE_SHARD, "steps", false, NULL, fake_start_backbone, fake_step, fake_save, fake_load,
-         fake_finish, fake_destroy},
-        {STAGE_EXTRACT, 1, 1u << STAGE_SHARD | 1u << STAGE_BACKBONE, "images", false, NULL, fake_start_extract, fake_step,
-         fake_save, fake_load, fake_finish, fake_destroy},
-        {STAGE_GENERATOR, 1, 1u << STAGE_EXTRACT, "steps", false, NULL, fake_start_generator, fake_step, fake_save,
-         fake_load, fake_finish, fake_destroy},
-        {STAGE_EVALUATE, 1, 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR, "images", false, NULL,
-         fake_start_evaluate, fake_step, fake_save, fake_load, fake_finish, fake_destroy}};
+        {.id = STAGE_SHARD, .version = 1, .unit = "shards", .parallel = true, .start = fake_start_shard,
+         .step = fake_shard_step, .finish = fake_finish, .destroy = fake_destroy},
+        FAKE_STAGE(STAGE_BACKBONE, 1u << STAGE_SHARD, "steps", fake_step, fake_save, fake_load, fake_start_backbone),
+        FAKE_STAGE(STAGE_EXTRACT, 1u << STAGE_SHARD | 1u << STAGE_BACKBONE, "images", fake_step, fake_save, fake_load,
+                   fake_start_extract),
+        FAKE_STAGE(STAGE_GENERATOR, 1u << STAGE_EXTRACT, "steps", fake_step, fake_save, fake_load, fake_start_generator),
+        FAKE_STAGE(STAGE_EVALUATE, 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR, "images", fake_step,
+                   fake_save, fake_load, fake_start_evaluate)};
+#undef FAKE_STAGE
     return &STAGES_OF_TEST[id];
 }
 

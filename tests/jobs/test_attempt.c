@@ -13,12 +13,28 @@
 
 static const char KEY[] = "0123456789abcdef0123456789abcdef";
 static int64_t stop_at = -1, fail_at = -1, steps_done;
+static const char *wait_at_step_2; /* a file that step 2 waits for an event in */
+static const char *awaited_event;
+
+static int count_in_file(const char *path, const char *part)
+{
+    char *data;
+    size_t bytes;
+    int count = 0;
+    if (!file_exists(path)) return 0;
+    CHECK_OK(file_read(path, 0, &data, &bytes));
+    for (const char *at = data; (at = strstr(at, part)) != NULL; at++) count++;
+    memory_free(data);
+    return count;
+}
 
 /* The backbone without inputs, which a test can stop or fail at a step. */
 static Status test_step(void *state, int64_t step, StageMetrics *metrics)
 {
     if (step == fail_at) return status_error(STATUS_NON_FINITE, "the loss of step %d is not a number", (int)step);
     steps_done++;
+    while (wait_at_step_2 != NULL && step == 2 && count_in_file(wait_at_step_2, awaited_event) < 1)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     TRY(fake_step(state, step, metrics));
     if (step == stop_at) raise(SIGTERM); /* during the step, which ends all the same */
     return OK;
@@ -73,6 +89,7 @@ static void end_case(char *work)
     CHECK_OK(directory_remove(work));
     memory_free(work);
     stop_at = fail_at = -1;
+    wait_at_step_2 = NULL;
 }
 
 /* The result of the same job, undisturbed. */
@@ -245,6 +262,65 @@ static void test_partial_output_goes_on(void)
     end_case(work);
 }
 
+static Status ignore_event(void *context, EventKind kind, double time, const Json *event)
+{
+    (void)context;
+    (void)kind;
+    (void)time;
+    (void)event;
+    return OK;
+}
+
+/* A step that takes long is not silent: its processor time is told meanwhile, by whole lines that mix with no others. */
+static void test_heartbeat(void)
+{
+    char *work = fake_directory(), *events = memory_format("%s/runs/%s/0001/" EVENTS_NAME, work, KEY);
+    int64_t offset = 0, bad = 0;
+    make_spec(work, "0001", STAGE_BACKBONE, "6", 1000);
+    wait_at_step_2 = events;
+    awaited_event = "\"event\":\"heartbeat\",\"step\":2,\"cpu\":";
+    CHECK_OK(run_attempt(work, "0001"));
+    CHECK(count_in_file(events, awaited_event) >= 1);
+    CHECK_OK(events_read(events, &offset, ignore_event, NULL, &bad));
+    CHECK_INT(bad, 0);
+    memory_free(events);
+    end_case(work);
+}
+
+/* A checkpoint is written while steps go on: step 2 sees the event of the one that was taken after step 1. */
+static void test_written_beside_steps(void)
+{
+    char *work = fake_directory(), *events = memory_format("%s/runs/%s/0001/" EVENTS_NAME, work, KEY);
+    make_spec(work, "0001", STAGE_BACKBONE, "6", 1e-9);
+    wait_at_step_2 = events;
+    awaited_event = "\"event\":\"checkpoint\",\"step\":";
+    CHECK_OK(run_attempt(work, "0001"));
+    memory_free(events);
+    end_case(work);
+}
+
+/* What a thread could not write ends the attempt all the same, with its cause, and the checkpoint before is there. */
+static void test_full_disk_beside_steps(void)
+{
+    char *work = fake_directory(), expected[32], actual[32];
+    undisturbed("20", expected);
+    make_spec(work, "0001", STAGE_BACKBONE, "20", 0);
+    stop_at = 5;
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_INTERRUPTED, "after step 6");
+    stop_at = -1;
+    make_spec(work, "0002", STAGE_BACKBONE, "100000000", 1e-9); /* ends by the failure, or never */
+    CHECK_OK(files_inject("rename:nospace"));
+    CHECK_FAILS(run_attempt(work, "0002"), STATUS_NO_SPACE, "checkpoint of step");
+    CHECK_OK(files_inject(NULL));
+    make_spec(work, "0003", STAGE_BACKBONE, "20", 1000);
+    steps_done = 0;
+    CHECK_OK(run_attempt(work, "0003"));
+    CHECK_INT(steps_done, 14);
+    read_result(work, actual);
+    CHECK_STRING(actual, expected);
+    end_case(work);
+}
+
 /* No point of a write may hurt: a disk that fills anywhere fails the attempt,
  * and the next one ends with the same bits. */
 static void test_full_disk_anywhere(void)
@@ -336,6 +412,8 @@ static void test_kill_anywhere(void)
     }
 }
 
-TEST_MAIN(TEST(test_any_failed_allocation), TEST(test_kill_anywhere), TEST(test_stop_and_resume), TEST(test_two_checkpoints_are_kept), TEST(test_damaged_newest_falls_back),
+TEST_MAIN(TEST(test_any_failed_allocation), TEST(test_kill_anywhere), TEST(test_stop_and_resume),
+          TEST(test_heartbeat), TEST(test_written_beside_steps), TEST(test_full_disk_beside_steps), TEST(test_two_checkpoints_are_kept),
+          TEST(test_damaged_newest_falls_back),
           TEST(test_all_damaged_starts_afresh), TEST(test_lock_keeps_a_second_away), TEST(test_other_stage_version),
           TEST(test_partial_output_goes_on), TEST(test_full_disk_anywhere))

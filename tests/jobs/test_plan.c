@@ -164,6 +164,84 @@ static void test_fingerprint_failure_is_told(void)
     end_case(&c);
 }
 
+static int checks;
+
+static Status check_layers(const Config *config)
+{
+    checks++;
+    long long layers = (long long)config_integer(config, "generator.layers");
+    return layers < 3 ? OK : status_error(STATUS_INVALID, "generator.layers: %lld are too many", layers);
+}
+
+static const Stage *checked_stage(StageId id)
+{
+    static Stage changed[STAGE_COUNT];
+    changed[id] = *test_stage(id);
+    if (id == STAGE_GENERATOR) changed[id].check = check_layers;
+    return &changed[id];
+}
+
+/* Once for each generator, and the trial is named. */
+static void test_checks(void)
+{
+    Case c = {0};
+    PlanOptions options = {.lookup = checked_stage, .last = STAGE_COUNT};
+    CHECK_OK(make_plan(&c, "sweep: {seed: [0, 1], generator.layers: [1, 2], evaluate.score: [0.1, 0.2]}\n"));
+    plan_destroy(c.plan);
+    options.work = c.directory;
+    CHECK_OK(plan_create(c.study, &options, &c.plan));
+    CHECK_INT(checks, 4);
+    CHECK_OK(make_plan(&c, "variants: {full: {}}\nsweep: {seed: [5], generator.layers: [2, 3]}\n"));
+    plan_destroy(c.plan);
+    c.plan = NULL;
+    CHECK_FAILS(plan_create(c.study, &options, &c.plan), STATUS_INVALID,
+                "demo.yaml: full, generator.layers=3, seed 5: generator.layers: 3 are too many");
+    /* What is finished is not refused. */
+    CHECK_OK(make_plan(&c, "sweep: {seed: [5], generator.layers: [2, 3]}\n"));
+    finish(&c, job_of(&c, 1, STAGE_GENERATOR));
+    plan_destroy(c.plan);
+    CHECK_OK(plan_create(c.study, &options, &c.plan));
+    end_case(&c);
+}
+
+/* What the stages of the program refuse, before anything runs. */
+static void test_checks_of_the_stages(void)
+{
+    static const struct { const char *key, *value, *part; } CASES[] = {
+        {"segmenter.heads", "6", "segmenter.dim: 64 must be a multiple of 4 and of segmenter.heads (6)"},
+        {"segmenter.blocks", "[]", "segmenter.blocks takes one to four numbers"},
+        {"train.crop", "[64]", "train.crop takes two numbers"},
+        {"train.crop", "[64, 72]", "train.crop: 64 x 72: both sides must be multiples of 32"},
+        {"train.scale", "[1, 0.5]", "train.scale: the first number must not exceed the second"},
+        {"train.milestones", "[0.5]", "train.milestones takes two numbers"},
+        {"generator.heads", "7", "generator.heads: 7 heads do not divide segmenter.dim (64)"}};
+    Config *config;
+    CHECK_OK(config_create(&config));
+    CHECK_OK(STAGE_DEF_BACKBONE.check(config));
+    CHECK_OK(STAGE_DEF_GENERATOR.check(config));
+    config_destroy(config);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        bool generator = strncmp(CASES[i].key, "generator", 9) == 0;
+        CHECK_OK(config_create(&config));
+        CHECK_OK(config_set(config, CASES[i].key, CASES[i].value, "test"));
+        const Stage *stage = generator ? &STAGE_DEF_GENERATOR : &STAGE_DEF_BACKBONE;
+        CHECK_FAILS(stage->check(config), STATUS_INVALID, CASES[i].part);
+        CHECK_OK(config_set(config, "generator.kind", "gmmn", "test")); /* which has no heads */
+        if (generator) CHECK_OK(STAGE_DEF_GENERATOR.check(config));
+        config_destroy(config);
+    }
+}
+
+static void test_fingerprints_are_kept(void)
+{
+    Case c = {0};
+    CHECK_OK(make_plan(&c, "config: {data.root: a}"));
+    CHECK_INT(strlen(job_of(&c, 0, STAGE_SHARD)->fingerprint), 32);
+    CHECK_STRING(job_of(&c, 0, STAGE_BACKBONE)->fingerprint, "");
+    CHECK(job_of(&c, 0, STAGE_SHARD)->fingerprint[0] != '\0');
+    end_case(&c);
+}
+
 static void test_ten_thousand_trials(void)
 {
     Case c = {0};
@@ -207,4 +285,6 @@ static void test_any_failed_allocation(void)
 }
 
 TEST_MAIN(TEST(test_any_failed_allocation), TEST(test_jobs_are_shared), TEST(test_keys_change_with_what_matters), TEST(test_finished_and_unneeded),
-          TEST(test_fingerprint_failure_is_told), TEST(test_ten_thousand_trials))
+          TEST(test_fingerprint_failure_is_told), TEST(test_checks), TEST(test_checks_of_the_stages),
+          TEST(test_fingerprints_are_kept),
+          TEST(test_ten_thousand_trials))

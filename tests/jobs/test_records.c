@@ -224,7 +224,7 @@ static void test_ledger_of_no_database(void)
     fake_write(work, LEDGER_NAME, "this is no database, though it is long enough to be taken for one by its size....");
     Status status = ledger_open_writer(work, &ledger);
     CHECK_INT(status_code(status), STATUS_CORRUPT);
-    CHECK(strstr(status_message(status), "remove it") != NULL);
+    CHECK(strstr(status_message(status), "zeroth ledger rebuild") != NULL);
     status_free(status);
     end_case(work);
 }

@@ -1,82 +1,11 @@
-/* Whole studies with cheap stages: workers are this program itself, which runs
- * as `test_runner attempt SPEC` for the executor. */
-#include <fcntl.h>
-#include <sys/wait.h>
-
-#include "jobs/artifact.h"
-#include "jobs/attempt.h"
-#include "jobs/runner.h"
-#include "tests/test.h"
-
-#include "tests/jobs/fake_stages.h"
-
-static const char *program;
+/* Whole studies with cheap stages: runs once, fails, is killed, goes on. */
+#include "tests/jobs/runs.h"
 
 static const char STUDY[] = "name: small\n"
                             "config: {train.steps: 12, generator.steps: 10, run.checkpoint_seconds: 0}\n"
                             "variants:\n  vanilla: {generator.kind: gmmn}\n  full: {}\n"
                             "sweep: {seed: [0, 1, 2]}\n";
 enum { SMALL_JOBS = 1 + 3 * (1 + 1 + 2 + 2) };
-
-/* Runs the study of DIRECTORY/study.yaml in DIRECTORY/work. */
-static Status run_study(const char *directory, RunnerSummary *summary, int cores)
-{
-    char *path = path_join(directory, "study.yaml"), *work = path_join(directory, "work");
-    Study *study = NULL;
-    Plan *plan = NULL;
-    Ledger *ledger = NULL;
-    Executor *executor = NULL;
-    *summary = (RunnerSummary){0};
-    PlanOptions plan_options = {.work = work, .lookup = fake_stage, .last = STAGE_COUNT};
-    RunnerOptions options = {.code = "test", .quiet = true};
-    Status status = study_read(path, NULL, 0, &study);
-    if (status == OK) status = plan_create(study, &plan_options, &plan);
-    if (status == OK) status = ledger_open_writer(work, &ledger);
-    if (status == OK) status = ledger_record_plan(ledger, plan);
-    if (status == OK) status = executor_local_create(program, cores, &executor);
-    if (status == OK) status = runner_run(plan, ledger, executor, &options, summary);
-    if (executor != NULL) executor->destroy(executor);
-    ledger_close(ledger);
-    plan_destroy(plan);
-    study_destroy(study);
-    memory_free(path);
-    memory_free(work);
-    return status;
-}
-
-/* Names and contents of all results, in order. */
-static void read_results(const char *directory, Text *out)
-{
-    char *artifacts = memory_format("%s/work/artifacts", directory), **names;
-    size_t count;
-    CHECK_OK(directory_list(artifacts, &names, &count));
-    for (size_t i = 0; i < count; i++) {
-        char *path = memory_format("%s/%s/result", artifacts, names[i]), *data;
-        size_t bytes;
-        CHECK_OK(file_read(path, 0, &data, &bytes));
-        text_format(out, "%s %s", names[i], data);
-        memory_free(path);
-        memory_free(data);
-    }
-    names_free(names, count);
-    memory_free(artifacts);
-}
-
-static void clean(char *directory)
-{
-    CHECK_OK(directory_remove(directory));
-    memory_free(directory);
-}
-
-static void count_states(const char *directory, int64_t counts[STAGE_COUNT][JOB_STATE_COUNT])
-{
-    char *work = path_join(directory, "work");
-    Ledger *ledger;
-    CHECK_OK(ledger_open_reader(work, &ledger));
-    CHECK_OK(ledger_count_jobs(ledger, "small", counts));
-    ledger_close(ledger);
-    memory_free(work);
-}
 
 static void test_study_runs_once(void)
 {
@@ -184,52 +113,6 @@ static void test_damaged_artifact_is_made_again(void)
 }
 
 /* Kills --------------------------------------------------------------------------- */
-
-static pid_t run_in_child(const char *directory)
-{
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        RunnerSummary summary;
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, STDERR_FILENO);
-        Status status = run_study(directory, &summary, 2);
-        _exit(status_exit_code(status_code(status)));
-    }
-    return pid;
-}
-
-/* A live worker of the study, by the holders of its jobs' locks. */
-static pid_t find_worker(const char *directory)
-{
-    char *runs = memory_format("%s/work/runs", directory), **names;
-    size_t count;
-    pid_t found = 0;
-    Status status = directory_list(runs, &names, &count);
-    if (status == OK) {
-        for (size_t i = 0; i < count && found == 0; i++) {
-            char *work = path_join(directory, "work"), *holder = NULL;
-            bool live = false;
-            int pid;
-            Status looked = attempt_is_live(work, names[i], &live, &holder);
-            if (looked == OK && live && holder != NULL && strstr(holder, "process ") != NULL &&
-                sscanf(strstr(holder, "process "), "process %d", &pid) == 1)
-                found = pid;
-            status_free(looked);
-            memory_free(holder);
-            memory_free(work);
-        }
-        names_free(names, count);
-    }
-    status_free(status);
-    memory_free(runs);
-    return found;
-}
-
-static void wait_for_workers(const char *directory)
-{
-    for (int i = 0; i < 1000 && find_worker(directory) != 0; i++) usleep(10000);
-}
 
 /* Kills workers and the runner at moments that a fixed seed draws, until the
  * study is done all the same; results must be those of an undisturbed run. */
@@ -387,13 +270,5 @@ int main(int argc, char **argv)
                                      TEST(test_workers_of_a_killed_runner_are_adopted),
                                      TEST(test_sigterm_stops_with_checkpoints),
                                      TEST(test_ranks_stop_and_go_on)};
-    if (argc == 3 && strcmp(argv[1], "attempt") == 0) {
-        Status status = attempt_run(argv[2], fake_stage, "test");
-        StatusCode code = status_code(status);
-        if (status != OK) fprintf(stderr, "%s\n", status_message(status));
-        status_free(status);
-        return status_exit_code(code);
-    }
-    program = argv[0];
-    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    return runs_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }

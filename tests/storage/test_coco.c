@@ -274,7 +274,7 @@ static void test_fingerprint(void)
         if (i == 2) write_json(1, "{}");
         if (i == 3) CHECK_OK(file_write(path, "x", 1));
         Hasher *hasher = hasher_create();
-        CHECK_OK(import_fingerprint(&options, hasher));
+        CHECK_OK(import_fingerprint(&options, NULL, hasher));
         hashes[i] = hasher_result(hasher);
         hasher_destroy(hasher);
     }

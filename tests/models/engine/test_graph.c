@@ -233,5 +233,62 @@ static void test_without_memory(void)
     parameters_destroy(p);
 }
 
-TEST_MAIN(TEST(test_sharing_changes_nothing), TEST(test_plan_has_no_overlap), TEST(test_frozen), TEST(test_odd_graphs),
+enum { HOOKED = 4, HOOKED_MOST = 256 };
+
+/* Keeps each parameter's gradient as it is when it is told to be final. */
+typedef struct Heard {
+    Parameters *parameters;
+    int told[HOOKED], calls, first_call;
+    float grads[HOOKED][HOOKED_MOST];
+} Heard;
+
+static void hear(void *context, const Parameter *final)
+{
+    Heard *heard = context;
+    if (final == NULL) {
+        heard->calls++;
+        return;
+    }
+    for (int i = 0; i < HOOKED; i++) {
+        if (heard->parameters->items[i] != final) continue;
+        heard->told[i]++;
+        memcpy(heard->grads[i], final->grad, (size_t)final->count * sizeof(float));
+        if (heard->first_call < 0) heard->first_call = heard->calls;
+    }
+}
+
+/* Every parameter is told once, when nothing is added to it any more; those of the graph's end before the pass ends. */
+static void test_gradient_hook(void)
+{
+    Parameters *p = make_parameters();
+    Net net = make_net(p, true, false);
+    Heard heard = {.parameters = p, .first_call = -1};
+    float last[16];
+    CHECK_INT(p->count, HOOKED);
+    parameters_zero_grad(p);
+    CHECK_OK(graph_forward(net.g));
+    graph_zero_output_grads(net.g);
+    *(float *)net.y->grad = 1;
+    graph_set_gradient_hook(net.g, hear, &heard);
+    CHECK_OK(graph_backward(net.g));
+    for (int i = 0; i < HOOKED; i++) {
+        CHECK_INT(heard.told[i], 1);
+        CHECK(memcmp(heard.grads[i], p->items[i]->grad, (size_t)p->items[i]->count * sizeof(float)) == 0);
+    }
+    CHECK(heard.calls > 20 && heard.first_call > 0 && heard.first_call < heard.calls);
+    memcpy(last, p->items[1]->grad, sizeof last);
+    /* Without the hook: the same, and nobody is told. */
+    graph_set_gradient_hook(net.g, NULL, NULL);
+    parameters_zero_grad(p);
+    CHECK_OK(graph_forward(net.g));
+    graph_zero_output_grads(net.g);
+    *(float *)net.y->grad = 1;
+    CHECK_OK(graph_backward(net.g));
+    CHECK(memcmp(last, p->items[1]->grad, sizeof last) == 0);
+    CHECK_INT(heard.told[1], 1);
+    graph_destroy(net.g);
+    parameters_destroy(p);
+}
+
+TEST_MAIN(TEST(test_gradient_hook), TEST(test_sharing_changes_nothing), TEST(test_plan_has_no_overlap), TEST(test_frozen), TEST(test_odd_graphs),
           TEST(test_mistakes_are_named), TEST(test_without_memory))
