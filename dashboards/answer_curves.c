@@ -39,10 +39,10 @@ static Status write_mark(void *context, const LedgerAttempt *attempt, const char
     (void)provenance;
     JsonWriter *writer = context;
     json_begin_object(writer);
-    json_integer_member(writer, "attempt", attempt->number);
-    json_integer_member(writer, "begin", attempt->begin_step);
-    json_integer_member(writer, "step", attempt->step);
-    json_text_member(writer, "state", job_state_name(attempt->state));
+    json_add_integer(writer, "attempt", attempt->number);
+    json_add_integer(writer, "begin", attempt->begin_step);
+    json_add_integer(writer, "step", attempt->step);
+    json_add_string(writer, "state", job_state_name(attempt->state));
     json_end_object(writer);
     return OK;
 }
@@ -54,8 +54,8 @@ static Status write_curve(const Curve *curve, Ledger *ledger, const char *key, s
     Status status = steps == NULL || values == NULL ? status_no_memory(limit * 16, "a curve") : OK;
     size_t count = status == OK ? curve_thin(curve, limit, steps, values) : 0;
     json_begin_object(writer);
-    json_integer_member(writer, "count", curve->count);
-    json_integer_member(writer, "gaps", curve->gaps);
+    json_add_integer(writer, "count", curve->count);
+    json_add_integer(writer, "gaps", curve->gaps);
     json_key(writer, "steps");
     json_begin_array(writer);
     for (size_t i = 0; i < count; i++) json_integer(writer, steps[i]);

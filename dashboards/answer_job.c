@@ -24,26 +24,26 @@ static Status write_attempt(void *context, const LedgerAttempt *a, const char *p
 {
     JsonWriter *writer = context;
     json_begin_object(writer);
-    json_integer_member(writer, "number", a->number);
-    json_text_member(writer, "state", job_state_name(a->state));
-    json_text_member(writer, "host", a->host);
-    json_text_member(writer, "code", a->code);
-    json_text_member(writer, "compiler", a->compiler);
-    json_text_member(writer, "unit", a->unit);
-    json_text_member(writer, "outcome", a->outcome);
-    json_text_member(writer, "message", a->message);
-    json_integer_member(writer, "pid", a->pid);
-    json_integer_member(writer, "threads", a->threads);
-    json_integer_member(writer, "ranks", a->ranks);
+    json_add_integer(writer, "number", a->number);
+    json_add_string(writer, "state", job_state_name(a->state));
+    json_add_string(writer, "host", a->host);
+    json_add_string(writer, "code", a->code);
+    json_add_string(writer, "compiler", a->compiler);
+    json_add_string(writer, "unit", a->unit);
+    json_add_string(writer, "outcome", a->outcome);
+    json_add_string(writer, "message", a->message);
+    json_add_integer(writer, "pid", a->pid);
+    json_add_integer(writer, "threads", a->threads);
+    json_add_integer(writer, "ranks", a->ranks);
     json_time_member(writer, "started", a->started);
     json_time_member(writer, "ended", a->ended);
     json_time_member(writer, "updated", a->updated);
-    json_integer_member(writer, "begin", a->begin_step);
-    json_integer_member(writer, "step", a->step);
-    json_integer_member(writer, "total", a->total);
-    json_integer_member(writer, "checkpoint", a->checkpoint_step);
-    json_real_member(writer, "seconds", a->seconds);
-    json_integer_member(writer, "peak_memory", a->peak_memory);
+    json_add_integer(writer, "begin", a->begin_step);
+    json_add_integer(writer, "step", a->step);
+    json_add_integer(writer, "total", a->total);
+    json_add_integer(writer, "checkpoint", a->checkpoint_step);
+    json_add_real(writer, "seconds", a->seconds);
+    json_add_integer(writer, "peak_memory", a->peak_memory);
     if (provenance[0] != '\0') {
         json_key(writer, "provenance");
         json_raw(writer, provenance);
@@ -127,7 +127,7 @@ static Status write_files(Store *store, const char *key, JsonWriter *writer)
     const Json *config = source != NULL ? json_member(source, "config") : NULL;
     const Json *stage_text = source != NULL ? json_member(source, "stage") : NULL;
     if (stage_text != NULL && stage_text->type == JSON_STRING) name = stage_text->string;
-    json_integer_member(writer, "newest", newest);
+    json_add_integer(writer, "newest", newest);
     if (config != NULL && name != NULL && stage_from_name(name, &stage)) {
         json_key(writer, "config");
         write_read_config(writer, config, stage);
@@ -146,7 +146,7 @@ Status answer_job(Store *store, const Request *request, Answer *answer)
     TRY(store_ledger(store, &ledger));
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    json_text_member(&writer, "key", key);
+    json_add_string(&writer, "key", key);
     json_key(&writer, "attempts");
     json_begin_array(&writer);
     Status status = ledger_each_attempt(ledger, key, write_attempt, &writer);
@@ -210,11 +210,11 @@ Status answer_log(Store *store, const Request *request, Answer *answer)
     JsonWriter writer = {0};
     if (data != NULL) clean_text(data, bytes);
     json_begin_object(&writer);
-    json_integer_member(&writer, "attempt", number);
-    json_integer_member(&writer, "from", from);
-    json_integer_member(&writer, "to", from + (int64_t)bytes);
-    json_integer_member(&writer, "size", size);
-    json_text_member(&writer, "text", data != NULL ? data : "");
+    json_add_integer(&writer, "attempt", number);
+    json_add_integer(&writer, "from", from);
+    json_add_integer(&writer, "to", from + (int64_t)bytes);
+    json_add_integer(&writer, "size", size);
+    json_add_string(&writer, "text", data != NULL ? data : "");
     json_end_object(&writer);
     memory_free(data);
     return answer_json(&writer, answer);

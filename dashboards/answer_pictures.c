@@ -7,6 +7,7 @@
 #include "dashboards/work_files.h"
 #include "framework/files.h"
 #include "jobs/artifact.h"
+#include "jobs/stages/picture_scores.h"
 
 #define MOST_SCORED 1000 /* pictures of a job whose scores are read */
 
@@ -21,7 +22,7 @@ static Status write_scores(Store *store, const char *key, const char *name, Json
 {
     char path[320];
     Json *scores;
-    snprintf(path, sizeof path, "artifacts/%s/pictures/%.*s.json", key, (int)strlen(name) - 4, name);
+    snprintf(path, sizeof path, "artifacts/%s/" PICTURE_SCORES "/%.*s.json", key, (int)strlen(name) - 4, name);
     Status status = work_read_json(store->work, path, &scores);
     if (status_code(status) == STATUS_NO_MEMORY) return status;
     if (status == OK) {

@@ -20,10 +20,10 @@ static Status write_study(void *context, const LedgerStudy *study)
 {
     JsonWriter *writer = context;
     json_begin_object(writer);
-    json_text_member(writer, "name", study->name);
-    json_text_member(writer, "path", study->path);
-    json_integer_member(writer, "trials", study->trials);
-    json_real_member(writer, "recorded", study->recorded);
+    json_add_string(writer, "name", study->name);
+    json_add_string(writer, "path", study->path);
+    json_add_integer(writer, "trials", study->trials);
+    json_add_real(writer, "recorded", study->recorded);
     json_end_object(writer);
     return OK;
 }
@@ -34,7 +34,7 @@ Status answer_studies(Store *store, const Request *request, Answer *answer)
     TRY(store_look(store));
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    json_text_member(&writer, "work", store->work);
+    json_add_string(&writer, "work", store->work);
     json_key(&writer, "studies");
     json_begin_array(&writer);
     Status status = store->ledger != NULL ? ledger_each_study(store->ledger, write_study, &writer) : OK;
@@ -86,8 +86,8 @@ static void write_plan(const View *view, JsonWriter *writer)
     for (size_t i = 0; i < view->group_count; i++) {
         const ViewTrial *first = &view->trials[view->groups[i].first_trial];
         json_begin_object(writer);
-        json_text_member(writer, "name", view->groups[i].name);
-        json_text_member(writer, "variant", first->variant);
+        json_add_string(writer, "name", view->groups[i].name);
+        json_add_string(writer, "variant", first->variant);
         json_key(writer, "axes");
         json_raw(writer, first->axes);
         json_end_object(writer);
@@ -163,15 +163,15 @@ Status answer_study(Store *store, const Request *request, Answer *answer)
     bool whole = since == 0 || (uint64_t)epoch != view->epoch || (uint64_t)since > view->change;
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    json_text_member(&writer, "study", view->study);
-    json_integer_member(&writer, "epoch", (int64_t)view->epoch);
-    json_integer_member(&writer, "change", (int64_t)view->change);
-    json_real_member(&writer, "time", wall_clock());
-    json_bool_member(&writer, "whole", whole);
+    json_add_string(&writer, "study", view->study);
+    json_add_integer(&writer, "epoch", (int64_t)view->epoch);
+    json_add_integer(&writer, "change", (int64_t)view->change);
+    json_add_real(&writer, "time", wall_clock());
+    json_add_bool(&writer, "whole", whole);
     if (whole) {
-        json_text_member(&writer, "path", view->path);
-        json_text_member(&writer, "work", store->work);
-        json_real_member(&writer, "recorded", view->recorded);
+        json_add_string(&writer, "path", view->path);
+        json_add_string(&writer, "work", store->work);
+        json_add_real(&writer, "recorded", view->recorded);
         write_plan(view, &writer);
     }
     if (whole || (uint64_t)since < view->change) write_changed(view, whole ? 0 : (uint64_t)since, &writer);

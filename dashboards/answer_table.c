@@ -158,10 +158,10 @@ static void write_group(JsonWriter *writer, Table *table, uint32_t group, int64_
         failed += broken && !done;
     }
     json_begin_object(writer);
-    json_text_member(writer, "name", view->groups[group].name);
-    json_integer_member(writer, "trials", view->groups[group].trials);
-    json_integer_member(writer, "finished", finished);
-    json_integer_member(writer, "failed", failed);
+    json_add_string(writer, "name", view->groups[group].name);
+    json_add_integer(writer, "trials", view->groups[group].trials);
+    json_add_integer(writer, "finished", finished);
+    json_add_integer(writer, "failed", failed);
     write_estimates(writer, "cells", table, group, -1);
     if (baseline >= 0) write_estimates(writer, "differences", table, group, baseline);
     json_end_object(writer);
@@ -181,12 +181,12 @@ Status answer_table(Store *store, const Request *request, Answer *answer)
     JsonWriter writer = {0};
     if (status == OK) {
         json_begin_object(&writer);
-        json_real_member(&writer, "confidence", REPORT_CONFIDENCE);
+        json_add_real(&writer, "confidence", REPORT_CONFIDENCE);
         json_key(&writer, "metrics");
         json_begin_array(&writer);
         for (size_t m = 0; m < table.metric_count; m++) json_string(&writer, table.names[m]);
         json_end_array(&writer);
-        if (baseline >= 0) json_text_member(&writer, "baseline", view->groups[baseline].name);
+        if (baseline >= 0) json_add_string(&writer, "baseline", view->groups[baseline].name);
         json_key(&writer, "groups");
         json_begin_array(&writer);
         for (size_t g = 0; g < view->group_count; g++) write_group(&writer, &table, (uint32_t)g, baseline);

@@ -108,7 +108,7 @@ void endpoint_answer(Store *store, EndpointId id, const Request *request, Answer
     answer_clear(answer);
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    json_text_member(&writer, "error", status_message(status));
+    json_add_string(&writer, "error", status_message(status));
     json_end_object(&writer);
     status_free(status);
     status = answer_json(&writer, answer);
@@ -136,25 +136,7 @@ void json_number(JsonWriter *writer, double value)
     json_raw(writer, text);
 }
 
-void json_text_member(JsonWriter *writer, const char *key, const char *value)
-{
-    json_key(writer, key);
-    json_string(writer, value);
-}
-
-void json_integer_member(JsonWriter *writer, const char *key, int64_t value)
-{
-    json_key(writer, key);
-    json_integer(writer, value);
-}
-
-void json_real_member(JsonWriter *writer, const char *key, double value)
-{
-    json_key(writer, key);
-    json_real(writer, value);
-}
-
-void json_bool_member(JsonWriter *writer, const char *key, bool value)
+void json_add_bool(JsonWriter *writer, const char *key, bool value)
 {
     json_key(writer, key);
     json_bool(writer, value);

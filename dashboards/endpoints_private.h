@@ -22,9 +22,6 @@ Status answer_json(JsonWriter *writer, Answer *answer);
 
 void json_raw(JsonWriter *writer, const char *json);         /* a value that is JSON already */
 void json_number(JsonWriter *writer, double value);          /* with 6 digits; NaN is null */
-void json_text_member(JsonWriter *writer, const char *key, const char *value);
-void json_integer_member(JsonWriter *writer, const char *key, int64_t value);
-void json_real_member(JsonWriter *writer, const char *key, double value);
-void json_bool_member(JsonWriter *writer, const char *key, bool value);
+void json_add_bool(JsonWriter *writer, const char *key, bool value);
 
 #endif

@@ -36,16 +36,16 @@ static void write_running(Progress *progress, uint32_t place, const LedgerAttemp
     bool unknown = status != OK; /* of a lock that cannot be looked at nothing is claimed */
     status_free(status);
     json_begin_object(writer);
-    json_integer_member(writer, "job", place);
-    json_integer_member(writer, "attempt", attempt->number);
-    json_text_member(writer, "host", attempt->host);
-    json_real_member(writer, "started", attempt->started);
-    json_real_member(writer, "updated", attempt->updated);
-    json_integer_member(writer, "begin", attempt->begin_step);
-    json_integer_member(writer, "step", attempt->step);
-    json_integer_member(writer, "total", attempt->total);
-    json_text_member(writer, "unit", attempt->unit);
-    json_bool_member(writer, "live", live || unknown);
+    json_add_integer(writer, "job", place);
+    json_add_integer(writer, "attempt", attempt->number);
+    json_add_string(writer, "host", attempt->host);
+    json_add_real(writer, "started", attempt->started);
+    json_add_real(writer, "updated", attempt->updated);
+    json_add_integer(writer, "begin", attempt->begin_step);
+    json_add_integer(writer, "step", attempt->step);
+    json_add_integer(writer, "total", attempt->total);
+    json_add_string(writer, "unit", attempt->unit);
+    json_add_bool(writer, "live", live || unknown);
     json_end_object(writer);
 }
 
@@ -120,7 +120,7 @@ Status progress_write_json(Store *store, const View *view, JsonWriter *writer)
     json_begin_array(writer);
     Status status = add_all_running(&progress, store->ledger);
     json_end_array(writer);
-    json_integer_member(writer, "runs", progress.running);
+    json_add_integer(writer, "runs", progress.running);
     json_key(writer, "left");
     json_number(writer, seconds_left(&progress));
     json_end_object(writer);

@@ -4,7 +4,9 @@
 
 #include "models/metrics/panoptic.h"
 
-/* Writes DIRECTORY/NNN.json beside picture NNN.png: {"image", "pq", "pq_unseen", "miou", "miou_unseen"} of one image,
+#define PICTURE_SCORES "picture_scores" /* in an evaluate artifact: NNN.json of pictures/NNN.png */
+
+/* Writes DIRECTORY/NNN.json: {"image", "pq", "pq_unseen", "miou", "miou_unseen"} of one image,
  * fractions over the classes that the metrics count in it; null where they count none. Labels are class indices
  * [pixels], -1 for void. */
 Status picture_scores_write(const char *directory, int64_t index, const ClassTable *classes, const PanopticMap *truth,
