@@ -6,6 +6,7 @@
 # make parity PARITY=DIR   every parity file of DIR
 # make page       the dashboard's page alone, by npm; fails where that cannot be
 # make dist       a release archive with the page built in, in build/dist
+# make fuzz FUZZ=N         every reader on N mutated inputs, under sanitizers; tests run some thousands
 # BUILD=asan      the same under AddressSanitizer and UBSan
 BUILD ?= release
 OUT := build/$(BUILD)
@@ -46,7 +47,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan soak demo bench parity page dist clean
+.PHONY: all lib tests benches deps test test-asan soak demo bench parity fuzz page dist clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -109,7 +110,7 @@ $(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
         libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev libmicrohttpd-dev
-BENCH_DEPS := python3-torch libopenblas0-openmp python3-numpy snakemake
+BENCH_DEPS := python3-torch python3-torchvision libopenblas0-openmp python3-numpy python3-scipy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
 	@missing=; for package in $(1); do \
@@ -147,6 +148,11 @@ PARITY ?= ../shared/parity
 parity: deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) $(OUT)/tests/models/parity
 	@$(OUT)/tests/models/parity $(PARITY)
+
+FUZZ ?= 1000000
+fuzz: deps
+	@$(MAKE) --no-print-directory BUILD=asan build/asan/tests/fuzz/test_fuzz
+	@FUZZ=$(FUZZ) build/asan/tests/fuzz/test_fuzz
 
 clean:
 	rm -rf build

@@ -49,6 +49,7 @@ int command_dashboard(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);
+int command_weights(int argc, char **argv);
 int command_ledger(int argc, char **argv);
 int command_gc(int argc, char **argv);
 

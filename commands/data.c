@@ -16,7 +16,7 @@
 
 /* What the flags of `import` said; strings belong to argv. */
 typedef struct ImportFlags {
-    const char *root, *output, *unseen, *rule;
+    const char *root, *output, *unseen, *rule, *format, *store, *classes;
     const char *sources[6];
     int64_t long_side, shard_images;
 } ImportFlags;
@@ -25,7 +25,7 @@ enum { TRAIN_JSON, TRAIN_IMAGES, TRAIN_PANOPTIC, VAL_JSON, VAL_IMAGES, VAL_PANOP
 
 /* Paths and names made of the flags; the options point into it. */
 typedef struct ImportSetup {
-    char *paths[SOURCE_COUNT];
+    char *paths[SOURCE_COUNT], *classes; /* NULL: none */
     char **unseen;
     size_t unseen_count;
     ImportOptions options;
@@ -34,6 +34,7 @@ typedef struct ImportSetup {
 static void setup_clear(ImportSetup *setup)
 {
     for (int i = 0; i < SOURCE_COUNT; i++) memory_free(setup->paths[i]);
+    memory_free(setup->classes);
     names_free(setup->unseen, setup->unseen_count);
 }
 
@@ -60,23 +61,27 @@ static Status read_unseen(const char *text, ImportSetup *setup)
     return OK;
 }
 
-static Status make_paths(const ImportFlags *flags, ImportSetup *setup)
+static Status make_path(const char *root, const char *given, char **path)
 {
-    static const char *const DEFAULTS[SOURCE_COUNT] = {"panoptic_train.json", "train", NULL,
-                                                       "panoptic_val.json",   "val",   NULL};
+    if (given == NULL) return OK;
+    *path = given[0] == '/' ? memory_copy_string(given) : path_join(root, given);
+    return *path == NULL ? status_no_memory(256, "paths of the data set") : OK;
+}
+
+/* Each path as its flag says, or else where the layout has it; the PNGs of a panoptic JSON have its name. */
+static Status make_paths(const ImportFlags *flags, ImportFormat format, ImportSetup *setup)
+{
     for (int i = 0; i < SOURCE_COUNT; i++) {
-        const char *given = flags->sources[i] != NULL ? flags->sources[i] : DEFAULTS[i];
-        if (given != NULL) {
-            setup->paths[i] = given[0] == '/' ? memory_copy_string(given) : path_join(flags->root, given);
-        } else { /* the PNG folder is called as its JSON is */
-            const char *json = setup->paths[i - 2];
-            size_t length = strlen(json);
-            if (length > 5 && strcmp(json + length - 5, ".json") == 0) length -= 5;
-            setup->paths[i] = memory_format("%.*s", (int)length, json);
-        }
+        const char *given = flags->sources[i];
+        if (given == NULL) given = import_default_path(format, i / IMPORT_PATH_COUNT, i % IMPORT_PATH_COUNT);
+        TRY(make_path(flags->root, given, &setup->paths[i]));
+        if (setup->paths[i] != NULL || format != IMPORT_COCO_PANOPTIC) continue;
+        const char *json = setup->paths[i - IMPORT_PATH_PNGS];
+        const size_t length = strlen(json), ending = length > 5 && strcmp(json + length - 5, ".json") == 0 ? 5 : 0;
+        setup->paths[i] = memory_format("%.*s", (int)(length - ending), json);
         if (setup->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
     }
-    return OK;
+    return make_path(flags->root, flags->classes != NULL ? flags->classes : import_default_classes(format), &setup->classes);
 }
 
 static Status make_setup(const ImportFlags *flags, ImportSetup *setup)
@@ -90,12 +95,18 @@ static Status make_setup(const ImportFlags *flags, ImportSetup *setup)
         return status_error(STATUS_USAGE, "data import: --long-side is 0 to 16384");
     if (flags->shard_images < 1 || flags->shard_images > 1000000)
         return status_error(STATUS_USAGE, "data import: --shard-images is 1 to 1000000");
-    TRY(make_paths(flags, setup));
+    ImportFormat format;
+    if (!import_format_from_name(flags->format, &format))
+        return status_error(STATUS_USAGE, "data import: no format '%s': see zeroth data --help", flags->format);
+    const bool encoded = strcmp(flags->store, "encoded") == 0;
+    if (!encoded && strcmp(flags->store, "decoded") != 0)
+        return status_error(STATUS_USAGE, "data import: --store is decoded or encoded, not '%s'", flags->store);
+    TRY(make_paths(flags, format, setup));
     TRY(read_unseen(flags->unseen, setup));
     setup->options = (ImportOptions){
         .train = {setup->paths[TRAIN_JSON], setup->paths[TRAIN_IMAGES], setup->paths[TRAIN_PANOPTIC]},
         .val = {setup->paths[VAL_JSON], setup->paths[VAL_IMAGES], setup->paths[VAL_PANOPTIC]},
-        .unseen = setup->unseen, .unseen_count = (int)setup->unseen_count, .ignore_unseen = ignore,
+        .format = format, .classes = setup->classes, .encoded = encoded, .unseen = setup->unseen, .unseen_count = (int)setup->unseen_count, .ignore_unseen = ignore,
         .long_side = (int)flags->long_side, .shard_images = (int)flags->shard_images, .output = flags->output};
     return OK;
 }
@@ -143,10 +154,13 @@ static Status run_import(int argc, char **argv)
 {
     CommonFlags common = {0};
     Arguments arguments;
-    ImportFlags given = {.rule = "drop", .shard_images = 512};
+    ImportFlags given = {.rule = "drop", .shard_images = 512, .format = "coco_panoptic", .store = "decoded"};
     const Flag flags[] = {
         {"--root", NULL, FLAG_STRING, &given.root},
         {"--output", "-o", FLAG_STRING, &given.output},
+        {"--format", NULL, FLAG_STRING, &given.format},
+        {"--store", NULL, FLAG_STRING, &given.store},
+        {"--classes", NULL, FLAG_STRING, &given.classes},
         {"--train-json", NULL, FLAG_STRING, &given.sources[TRAIN_JSON]},
         {"--train-images", NULL, FLAG_STRING, &given.sources[TRAIN_IMAGES]},
         {"--train-panoptic", NULL, FLAG_STRING, &given.sources[TRAIN_PANOPTIC]},

@@ -76,10 +76,14 @@ static const Command COMMANDS[] = {
      "Nothing of a job at work is touched. A study needs the jobs of the latest plan recorded for it, and of those with\n"
      "KEY=VALUE.\n"},
     {"data", command_data, "synth|import|info|verify ...", "make, import, describe or check data sets",
-     "  data import --root DIR --output DIR    COCO panoptic layout to shards; also under mpirun -n K;\n"
+     "  data import --root DIR --output DIR    a data set to shards; also under mpirun -n K;\n"
      "                                         run again, it makes what is missing\n"
+     "    --format NAME         coco_panoptic (default), coco_instances, coco_stuff, voc, ade20k, ade20k_full\n"
      "    --train-json, --train-images, --train-panoptic, --val-json, --val-images, --val-panoptic PATH\n"
-     "                          below the root; by default panoptic_train.json, train, panoptic_train, ...\n"
+     "                          annotations (or a list of names), images, PNGs of ids or labels, below the root;\n"
+     "                          by default where the layout has them: panoptic_train.json, train, ...\n"
+     "    --classes FILE        which label is which class: VALUE: NAME a line\n"
+     "    --store HOW           decoded (default), or encoded: JPEG and PNG files as they are\n"
      "    --unseen FILE|a,b,c   unseen classes: a file with a name a line, or the names\n"
      "    --unseen-rule RULE    training images with one: drop (default) or ignore (its pixels void)\n"
      "    --long-side N         images are scaled down to this longer side\n"
@@ -99,13 +103,26 @@ static const Command COMMANDS[] = {
      "  MODEL             directory of an evaluate job's artifact, or its classifier.h5\n"
      "  -o, --output DIR  where NAME.png of each image goes (predictions)\n"
      "  --long-side N     images are scaled to this longer side, 0: not; default: as the model was evaluated\n"
+     "  --export FORMS    predictions as files in DIR/export too: panoptic,instances,semantic\n"
      "  --score X         queries under this class probability are dropped; default: as the model was evaluated\n"
      "  --overlap X       segments that keep less of their own mask are dropped; default: likewise\n"},
-    {"score", command_score, "panoptic GT.json PRED.json", "score any predictions in COCO panoptic layout",
+    {"score", command_score, "panoptic|instances|semantic GT PRED", "score any predictions in COCO's forms",
+     "  panoptic GT.json PRED.json     panoptic quality; each file has a folder of PNGs beside it\n"
+     "  instances GT.json PRED.json    mask AP and recall of COCO results, by COCO's rules\n"
+     "  semantic GT_DIR PRED_DIR       mIoU of label PNGs whose values are category ids\n"
      "  --format table|json|csv\n"
+     "  --classes FILE    JSON with the categories of semantic; default: PRED_DIR.json\n"
      "  --gt-folder DIR   PNGs of the truth; default: GT without .json. --pred-folder likewise\n"
      "  --unseen FILE     names of unseen classes, one a line; default: the \"split\" of GT's categories\n"
      "  --per-class       a line per class too\n"},
+    {"weights", command_weights, "list|import|export ...", "weights from and for other programs",
+     "  weights list FILE                        tensors of a safetensors file or of a .h5 of ours\n"
+     "  weights import FILE.safetensors SEGMENTER.h5 -o NEW.h5   the network and classes of SEGMENTER with the\n"
+     "                                           weights of FILE, whatever style its names have\n"
+     "    --part backbone|body|all               body: all but the class head (all)\n"
+     "  weights export MODEL.h5 -o FILE.safetensors   a segmenter, generator or classifier\n"
+     "    --names STYLE                          zeroth, torchvision, detectron2, mask2former (default), pading\n"
+     "A study starts from such a file by segmenter.weights; docs/convert_weights.py makes one of a .pth or .pkl.\n"},
     {"config", command_config, "[KEY ...]", "every key of a study: type, default, range, meaning",
      "  KEY               only these; a word before a dot stands for all its keys: train\n"},
     {"doctor", command_doctor, "", "check this machine and work directory",

@@ -12,6 +12,7 @@
 #include "framework/memory.h"
 #include "framework/text.h"
 #include "jobs/artifact.h"
+#include "jobs/stages/exports.h"
 #include "jobs/stages/prediction.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/metrics/picture.h"
@@ -26,6 +27,8 @@ typedef struct Predictor {
     int64_t long_side; /* 0: images as they are */
     Prediction prediction;
     Image scaled;
+    const char *forms;     /* of exports, with commas between; NULL: none */
+    Exports *exports;
 } Predictor;
 
 static void predictor_clear(Predictor *p)
@@ -34,6 +37,7 @@ static void predictor_clear(Predictor *p)
     classifier_clear(&p->classifier);
     prediction_clear(&p->prediction);
     image_clear(&p->scaled);
+    exports_destroy(p->exports);
 }
 
 static Status take_setting(const Json *config, const char *key, const char *manifest, double fallback, double *value)
@@ -98,7 +102,29 @@ static Status open_model(const char *model, Predictor *p)
     return status;
 }
 
-static Status infer(Predictor *p, const Image *image)
+/* COCO's images are called as their ids; others are numbered from 1. */
+static int64_t image_id_of(const char *path, int64_t number)
+{
+    char stem[32];
+    int64_t id;
+    const char *name = path_name(path);
+    const size_t length = strcspn(name, ".");
+    snprintf(stem, sizeof stem, "%.*s", (int)length, name);
+    return length < sizeof stem && parse_integer(stem, &id) && id > 0 ? id : number + 1;
+}
+
+static Status export_image(Predictor *p, const char *path, int64_t number, const float *masks, int64_t mask_height,
+                           int64_t mask_width)
+{
+    const int queries = segmenter_config(p->segmenter)->queries;
+    const ExportImage facts = {.image_id = image_id_of(path, number), .file_name = path_name(path), .masks = masks,
+                               .queries = queries, .mask_height = mask_height, .mask_width = mask_width};
+    if (p->exports == NULL) return OK;
+    TRY(prediction_find_instances(&p->prediction, &p->classifier, masks, queries, mask_height, mask_width));
+    return exports_add(p->exports, number, &facts, &p->prediction);
+}
+
+static Status infer(Predictor *p, const Image *image, const char *path, int64_t number)
 {
     int height, width;
     int64_t mask_height, mask_width;
@@ -119,6 +145,7 @@ static Status infer(Predictor *p, const Image *image)
     if (status == OK)
         status = prediction_make(&p->prediction, &p->classifier, &p->panoptic, embeddings, masks, setup->queries,
                                  mask_height, mask_width, image->height, image->width);
+    if (status == OK) status = export_image(p, path, number, masks, mask_height, mask_width);
     memory_free(input);
     memory_free(embeddings);
     memory_free(masks);
@@ -133,11 +160,11 @@ static char *picture_path(const char *output, const char *image)
     return memory_format("%s/%.*s.png", output, length, name);
 }
 
-static Status predict_image(Predictor *p, const char *path, const char *to)
+static Status predict_image(Predictor *p, const char *path, int64_t number, const char *to)
 {
     Image image = {0}, picture = {0};
     Status status = image_read(path, &image);
-    if (status == OK) status = infer(p, &image);
+    if (status == OK) status = infer(p, &image, path, number);
     if (status == OK) {
         PanopticMap map = prediction_map(&p->prediction);
         PictureOptions options = {.rgb = image.rgb, .height = image.height, .width = image.width, .prediction = &map,
@@ -192,6 +219,24 @@ static Status check_tasks(const Task *tasks, int count, Task *sorted)
     return OK;
 }
 
+/* In OUTPUT/export, for the pictures are in OUTPUT. */
+static Status open_exports(Predictor *p, const char *output)
+{
+    const char *forms[8];
+    int count = 0;
+    if (p->forms == NULL) return OK;
+    char *list = memory_copy_string(p->forms), *directory = path_join(output, "export"), *rest = NULL;
+    Status status = list == NULL || directory == NULL ? status_no_memory(256, "a path") : OK;
+    for (char *form = status == OK ? strtok_r(list, ",", &rest) : NULL; form != NULL && count < 8;
+         form = strtok_r(NULL, ",", &rest))
+        forms[count++] = form;
+    if (status == OK) status = directory_remove(directory); /* of an earlier run, with other images perhaps */
+    if (status == OK) status = exports_create(directory, forms, count, &p->classifier.classes, &p->exports);
+    memory_free(list);
+    memory_free(directory);
+    return status_wrap(status, "--export");
+}
+
 static Status predict_tasks(Predictor *p, const char *model, char **images, int count, const char *output, Task *tasks)
 {
     for (int i = 0; i < count; i++) {
@@ -201,8 +246,9 @@ static Status predict_tasks(Predictor *p, const char *model, char **images, int 
     TRY(check_tasks(tasks, count, tasks + count));
     TRY(open_model(model, p));
     TRY(directory_create(output));
-    for (int i = 0; i < count; i++) TRY(predict_image(p, tasks[i].image, tasks[i].picture));
-    return OK;
+    TRY(open_exports(p, output));
+    for (int i = 0; i < count; i++) TRY(predict_image(p, tasks[i].image, i, tasks[i].picture));
+    return exports_finish(p->exports, count);
 }
 
 static Status predict_all(Predictor *p, char **items, int count, const char *output)
@@ -228,10 +274,11 @@ int command_predict(int argc, char **argv)
     Predictor predictor = {.panoptic = {.score = NAN, .overlap = NAN}, .long_side = AS_EVALUATED};
     const Flag flags[] = {{"--output", "-o", FLAG_STRING, &output},
                           {"--long-side", NULL, FLAG_INTEGER, &predictor.long_side},
+                          {"--export", NULL, FLAG_STRING, &predictor.forms},
                           {"--score", NULL, FLAG_REAL, &predictor.panoptic.score},
                           {"--overlap", NULL, FLAG_REAL, &predictor.panoptic.overlap}};
     Arguments arguments;
-    Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
+    Status status = flags_parse(flags, (int)(sizeof flags / sizeof flags[0]), &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 2, 1 << 20, arguments.count == 0 ? "MODEL" : "IMAGE...");
     if (status == OK && (predictor.long_side < AS_EVALUATED || predictor.long_side > 16384))
         status = status_error(STATUS_USAGE, "--long-side: 0 (as it is) to 16384");

@@ -55,6 +55,8 @@ static Status make_record(StatusCode code, const char *format, va_list arguments
     if (record == NULL) return &spare_records[code];
     char *text = (char *)(record + 1);
     vsnprintf(text, bytes, format, arguments);
+    for (char *c = text; *c != '\0'; c++) /* names and fields of damaged files may hold anything: a message is one line */
+        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
     record->code = code;
     record->message = text;
     return record;

@@ -22,6 +22,7 @@
 #include "models/engine/backend.h"
 
 #define METRIC_EVENTS 500  /* of one job, about */
+#define COPY_SPEED 8e9     /* bytes a second, as long as none has been measured */
 #define WAIT_SHARE 0.008   /* of its time that a job waits for checkpoints, about, at most */
 
 /* Set by signals; the only thing that a handler touches. */
@@ -210,6 +211,7 @@ static Status start_writer(Attempt *attempt)
     const char *kind;
     TRY(checkpoint_writer_create(write_checkpoint, attempt, &attempt->writer));
     Status status = attempt->stage->save(attempt->state, attempt->step, &kind, &arrays);
+    for (int i = 0; i < arrays.count; i++) attempt->last_wait += (double)array_bytes(&arrays.items[i]) / COPY_SPEED;
     if (status == OK) return checkpoint_writer_reserve(attempt->writer, &arrays);
     array_list_clear(&arrays);
     return status;
@@ -234,6 +236,7 @@ static Status save_checkpoint(Attempt *attempt)
     attempt->last_saved = attempt->step;
     attempt->last_checkpoint = thread_clock();
     attempt->last_wait = attempt->last_checkpoint - before;
+    attempt->waited += attempt->last_wait;
     return OK;
 }
 
@@ -247,17 +250,18 @@ static Status save_newest(Attempt *attempt)
     return checkpoint_writer_wait(attempt->writer);
 }
 
-/* Where it is time. While one is being written, none is due: it is left to the next step, not queued. */
+/* Where it is time, which comes later where the copy alone would take too large a share of it. While one is being
+ * written, none is due: it is left to the next step, not queued. */
 static Status save_if_due(Attempt *attempt)
 {
     if (attempt->writer == NULL) return OK;
     TRY(checkpoint_writer_result(attempt->writer));
-    double interval = attempt->spec->checkpoint_seconds;
+    double interval = attempt->spec->checkpoint_seconds, now = thread_clock();
     if (attempt->step == attempt->total) return OK;
     if (interval <= 0) return save_newest(attempt);
-    if (interval < attempt->last_wait / WAIT_SHARE) interval = attempt->last_wait / WAIT_SHARE;
-    if (thread_clock() - attempt->last_checkpoint < interval || checkpoint_writer_busy(attempt->writer)) return OK;
-    return save_checkpoint(attempt);
+    bool due = now - attempt->last_checkpoint >= interval &&
+               attempt->waited + attempt->last_wait <= WAIT_SHARE * (now - attempt->stepping_since);
+    return due && !checkpoint_writer_busy(attempt->writer) ? save_checkpoint(attempt) : OK;
 }
 
 /* Reports, and saves where it is time. Rank 0 only. */
@@ -319,7 +323,7 @@ static Status run_stage(Attempt *attempt)
     TRY(comm_agree(attempt->comm, start_writer(attempt)));
     attempt->beat_step = attempt->step;
     attempt->stride = attempt->total / METRIC_EVENTS + 1;
-    attempt->last_checkpoint = thread_clock();
+    attempt->last_checkpoint = attempt->stepping_since = thread_clock();
     TRY(comm_agree(attempt->comm, attempt_report_begin(attempt)));
     if (attempt->leads) {
         LOG_INFO("%s %.10s, attempt %s: step %lld of %lld %s", stage_name(attempt->spec->stage), attempt->spec->key,

@@ -27,7 +27,8 @@ typedef struct Attempt {
     Progress *progress;
 
     CheckpointWriter *writer;          /* NULL: none is needed */
-    double last_checkpoint, last_wait; /* when it was handed over, and how long that took */
+    double last_checkpoint, last_wait; /* when it was handed over, and how long that took; at first, may take */
+    double stepping_since, waited;     /* since the first step; for all copies so far */
     int64_t last_saved;                /* step of the newest checkpoint of this attempt; -1: none */
 
     Monitor monitor;           /* guards events.jsonl, and wakes the heartbeat */

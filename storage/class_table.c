@@ -150,3 +150,9 @@ Status class_table_parse(const char *text, size_t bytes, const char *source, Cla
     json_destroy(json);
     return status;
 }
+
+void class_default_color(int index, uint8_t color[3])
+{
+    const uint32_t bits = (uint32_t)(index + 1) * 2654435761u;
+    for (int c = 0; c < 3; c++) color[c] = (uint8_t)(40 + (bits >> (8 * c + 4) & 0xff) * 200 / 255);
+}

@@ -12,6 +12,8 @@ Status class_table_parse(const char *text, size_t bytes, const char *source, Cla
 bool class_table_equal(const ClassTable *a, const ClassTable *b);
 /* Sets seen_count and unseen_count from the entries. */
 void class_table_count(ClassTable *table);
+/* A colour for a class that names none: distinct for neighbours, and the same in every run. */
+void class_default_color(int index, uint8_t color[3]);
 /* Equal but for case, '-', '_' and blanks. */
 bool class_names_match(const char *a, size_t a_bytes, const char *b, size_t b_bytes);
 /* The first class so named; -1. */

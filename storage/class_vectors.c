@@ -145,13 +145,19 @@ static bool numbers_from(const Reader *reader, size_t first)
     return true;
 }
 
+/* How much of a field a message shows: a damaged file may have one of megabytes. */
+static int shown(size_t bytes)
+{
+    return (int)(bytes < 80 ? bytes : 80);
+}
+
 static Status bad_number(const Reader *reader, const char *name, size_t name_bytes, const Field *field, double value,
                          bool is_number)
 {
     const char *what = !is_number ? "is not a number" : isnan(value) ? "is not a number (NaN)" : "is not finite in float32";
     return status_error(STATUS_INVALID, "%s:%" PRId64 ": %s%.*s%s\"%.*s\" %s", reader->path, reader->line_number,
-                        name_bytes > 0 ? "class " : "", (int)name_bytes, name, name_bytes > 0 ? ": " : "",
-                        (int)(field->bytes < 40 ? field->bytes : 40), field->text, what);
+                        name_bytes > 0 ? "class " : "", shown(name_bytes), name, name_bytes > 0 ? ": " : "",
+                        shown(field->bytes), field->text, what);
 }
 
 static Status parse_values(const Reader *reader, size_t first, size_t count, const char *name, size_t name_bytes,
@@ -216,7 +222,7 @@ static Status take_row(Reader *reader)
     size_t name_bytes = named > 1 ? (size_t)(last->text + last->bytes - first->text) : first->bytes;
     if (named == 0 || (named > 1 && reader->delimiter != ' '))
         return status_error(STATUS_INVALID, "%s:%" PRId64 ": class %.*s: %zu numbers where other rows have %zu",
-                            reader->path, reader->line_number, (int)first->bytes, first->text, count - 1, dim);
+                            reader->path, reader->line_number, shown(first->bytes), first->text, count - 1, dim);
     for (int c = 0; c < reader->table->count; c++) {
         const char *class_name = reader->table->entries[c].name;
         Fit fit = fit_of(class_name, first->text, name_bytes);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "framework/json.h"
+#include "storage/class_table.h"
 #include "storage/image_decode.h"
 
 enum { MAX_CATEGORIES = 16384, MAX_SEGMENT_ID = (1 << 24) - 1, MAX_NAME = 255 };
@@ -244,13 +245,6 @@ static Status add_annotation(Parse *parse)
     return OK;
 }
 
-/* A colour for a category that names none: distinct for neighbours, and the same in every run. */
-static void default_color(int index, uint8_t color[3])
-{
-    uint32_t bits = (uint32_t)(index + 1) * 2654435761u;
-    for (int c = 0; c < 3; c++) color[c] = (uint8_t)(40 + (bits >> (8 * c + 4) & 0xff) * 200 / 255);
-}
-
 static Status add_category(Parse *parse)
 {
     CocoSet *set = parse->set;
@@ -267,7 +261,7 @@ static Status add_category(Parse *parse)
     if (class->name == NULL) return status_no_memory(MAX_NAME, set->path);
     if (entry->colors == 3)
         for (int c = 0; c < 3; c++) class->color[c] = (uint8_t)entry->color[c];
-    else default_color(set->classes.count, class->color);
+    else class_default_color(set->classes.count, class->color);
     set->classes.count++;
     return OK;
 }

@@ -47,5 +47,7 @@ Status coco_json_read(const char *path, CocoSet *set);
  * references, one annotation an image. Segments' classes become places in `classes`. */
 Status coco_resolve(CocoSet *set, const ClassTable *classes);
 void coco_set_clear(CocoSet *set);
+/* Whether a file's name leads nowhere but into its directory: no "..", not absolute. */
+bool coco_name_stays_inside(const char *name);
 
 #endif

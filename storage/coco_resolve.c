@@ -34,7 +34,7 @@ static int64_t duplicate_key(Key *keys, int64_t count)
 }
 
 /* A name must stay in its folder: the file lists it, and so it may come from anywhere. */
-static bool stays_inside(const char *name)
+bool coco_name_stays_inside(const char *name)
 {
     if (name[0] == '/') return false;
     for (const char *at = name; at != NULL; at = strchr(at, '/')) {
@@ -56,7 +56,7 @@ static Status join_annotations(CocoSet *set, const Key *keys)
         if (image->map_name != NULL)
             return status_error(STATUS_INVALID, "%s: annotations[%" PRId64 "] (%s): image_id %" PRId64
                                 " has an annotation already", set->path, i, annotation->file_name, annotation->image_id);
-        if (!stays_inside(image->file_name) || !stays_inside(annotation->file_name))
+        if (!coco_name_stays_inside(image->file_name) || !coco_name_stays_inside(annotation->file_name))
             return status_error(STATUS_INVALID, "%s: image %" PRId64 ": file_name leads out of its directory", set->path,
                                 image->id);
         image->map_name = annotation->file_name;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,6 +30,7 @@ struct Dataset {
     int64_t shard_count, image_count;
     int64_t opened[MAX_OPEN]; /* ring of open shards */
     int open_count, oldest;
+    pthread_mutex_t lock;     /* of all above from `opened` on, and of the shards' descriptors */
 };
 
 void sample_clear(Sample *sample)
@@ -36,6 +38,8 @@ void sample_clear(Sample *sample)
     memory_free(sample->rgb);
     memory_free(sample->map);
     memory_free(sample->segments);
+    memory_free(sample->file);
+    memory_free(sample->full);
     *sample = (Sample){0};
 }
 
@@ -82,6 +86,7 @@ Status dataset_open(const char *directory, const char *split, Dataset **out)
     if (number == SPLIT_COUNT) return status_error(STATUS_INVALID, "%s: no split \"%s\"", directory, split);
     Dataset *dataset = memory_alloc_zero(1, sizeof *dataset);
     if (dataset == NULL) return status_no_memory(sizeof *dataset, directory);
+    pthread_mutex_init(&dataset->lock, NULL);
     Status status = manifest_read(directory, &dataset->manifest);
     if (status == OK) status = open_shards(dataset, directory, split, &dataset->manifest.splits[number]);
     if (status != OK) {
@@ -102,6 +107,7 @@ void dataset_close(Dataset *dataset)
     }
     memory_free(dataset->shards);
     manifest_clear(&dataset->manifest);
+    pthread_mutex_destroy(&dataset->lock);
     memory_free(dataset);
 }
 
@@ -150,14 +156,26 @@ static int64_t find_shard(const Dataset *dataset, int64_t index)
     return low;
 }
 
+/* A descriptor of the caller's own, which another thread can't close for a shard of its choice. */
+static Status borrow(Dataset *dataset, DatasetShard *shard, int *fd)
+{
+    pthread_mutex_lock(&dataset->lock);
+    Status status = ensure_open(dataset, shard - dataset->shards);
+    if (status == OK && (*fd = fcntl(shard->fd, F_DUPFD_CLOEXEC, 0)) < 0) status = status_errno(errno, "open", shard->path);
+    pthread_mutex_unlock(&dataset->lock);
+    return status;
+}
+
 Status dataset_read(Dataset *dataset, int64_t index, Sample *sample)
 {
     if (index < 0 || index >= dataset->image_count)
         return status_error(STATUS_INTERNAL, "image %" PRId64 " of %" PRId64 " asked for", index, dataset->image_count);
-    int64_t number = find_shard(dataset, index);
-    TRY(ensure_open(dataset, number));
-    DatasetShard *shard = &dataset->shards[number];
-    return shard_read_image(&shard->index, shard->fd, shard->path, index - shard->first, sample);
+    DatasetShard *shard = &dataset->shards[find_shard(dataset, index)];
+    int fd = -1;
+    TRY(borrow(dataset, shard, &fd));
+    Status status = shard_read_image(&shard->index, fd, shard->path, index - shard->first, sample);
+    close(fd);
+    return status;
 }
 
 Status dataset_class_counts(Dataset *dataset, int64_t *segments)

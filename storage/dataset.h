@@ -1,7 +1,8 @@
 /* The sharded data set: HDF5 files SPLIT-00000.h5 ... and manifest.json with
- * the class table, split, sizes and checksums. Images are decoded RGB bytes in
- * one contiguous dataset per shard, so that a shuffled read is one read of the
- * image's own bytes. */
+ * the class table, split, sizes and checksums. Images are decoded RGB bytes, or
+ * JPEG and PNG files that are decoded when read, in one contiguous dataset per
+ * shard, so that a shuffled read is one read of the image's own bytes. Samples
+ * are the same bits either way. */
 #ifndef STORAGE_DATASET_H
 #define STORAGE_DATASET_H
 
@@ -48,6 +49,8 @@ typedef struct Sample {
     int32_t segment_count;
     Segment *segments;
     size_t rgb_capacity, map_capacity, segment_capacity;
+    uint8_t *file, *full; /* scratch of encoded images: their files, and pixels before scaling */
+    size_t file_capacity, full_capacity;
 } Sample;
 void sample_clear(Sample *sample);
 
@@ -58,7 +61,7 @@ void dataset_close(Dataset *dataset);
 int64_t dataset_count(const Dataset *dataset);
 const ClassTable *dataset_classes(const Dataset *dataset);
 const char *dataset_unseen_rule(const Dataset *dataset); /* "drop" or "ignore" */
-/* `index` in [0, count). Not thread-safe. */
+/* `index` in [0, count). Thread-safe, with a sample for each thread. */
 Status dataset_read(Dataset *dataset, int64_t index, Sample *sample);
 /* Segments per class over the split, [classes]; from the index, no image read. */
 Status dataset_class_counts(Dataset *dataset, int64_t *segments);

@@ -13,18 +13,17 @@
 #include "storage/image_decode.h"
 #include "storage/import_private.h"
 
-enum { MOST_SEGMENTS = 65536 };
-
 Status import_buffers_create(ImportBuffers *buffers)
 {
     buffers->maps = id_map_reader_create();
-    buffers->areas = memory_alloc(MOST_SEGMENTS * sizeof *buffers->areas);
-    buffers->ids = memory_alloc(MOST_SEGMENTS * sizeof *buffers->ids);
-    buffers->numbers = memory_alloc(MOST_SEGMENTS * sizeof *buffers->numbers);
-    buffers->sample.segments = memory_alloc(MOST_SEGMENTS * sizeof *buffers->sample.segments);
+    buffers->areas = memory_alloc(IMPORT_MOST_SEGMENTS * sizeof *buffers->areas);
+    buffers->ids = memory_alloc(IMPORT_MOST_SEGMENTS * sizeof *buffers->ids);
+    buffers->numbers = memory_alloc(IMPORT_MOST_SEGMENTS * sizeof *buffers->numbers);
+    buffers->found = memory_alloc(IMPORT_MOST_SEGMENTS * sizeof *buffers->found);
+    buffers->sample.segments = memory_alloc(IMPORT_MOST_SEGMENTS * sizeof *buffers->sample.segments);
     if (buffers->maps == NULL || buffers->areas == NULL || buffers->ids == NULL || buffers->numbers == NULL ||
-        buffers->sample.segments == NULL)
-        return status_no_memory(MOST_SEGMENTS * 40, "import");
+        buffers->found == NULL || buffers->sample.segments == NULL)
+        return status_no_memory(IMPORT_MOST_SEGMENTS * 40, "import");
     return OK;
 }
 
@@ -33,11 +32,17 @@ void import_buffers_clear(ImportBuffers *buffers)
     id_map_reader_destroy(buffers->maps);
     image_clear(&buffers->image);
     image_clear(&buffers->scaled);
+    label_map_clear(&buffers->labels);
+    label_map_clear(&buffers->objects);
+    rle_clear(&buffers->rle);
     memory_free(buffers->file);
+    memory_free(buffers->photograph);
     memory_free(buffers->map);
+    memory_free(buffers->mask);
     memory_free(buffers->areas);
     memory_free(buffers->ids);
     memory_free(buffers->numbers);
+    memory_free(buffers->found);
     memory_free(buffers->sample.segments);
     *buffers = (ImportBuffers){0};
 }
@@ -56,7 +61,7 @@ void import_stored_size(const Import *import, const CocoImage *image, int32_t *h
 }
 
 /* file_read would ask for new memory, and the kernel for new pages, at every image. */
-static Status read_whole(ImportBuffers *buffers, const char *path, size_t *bytes)
+Status import_read_file(uint8_t **buffer, size_t *capacity, const char *path, size_t *bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return status_errno(errno, "open", path);
@@ -64,18 +69,18 @@ static Status read_whole(ImportBuffers *buffers, const char *path, size_t *bytes
     Status status = fstat(fd, &info) != 0 ? status_errno(errno, "look at", path) : OK;
     if (status == OK && (!S_ISREG(info.st_mode) || info.st_size > 1 << 30))
         status = status_error(STATUS_INVALID, "%s: not a file, or over 1 GiB", path);
-    if (status == OK && (size_t)info.st_size + 1 > buffers->file_capacity) {
-        memory_free(buffers->file);
-        buffers->file_capacity = (size_t)info.st_size + (size_t)info.st_size / 2 + 1;
-        buffers->file = memory_alloc(buffers->file_capacity);
-        if (buffers->file == NULL) {
-            status = status_no_memory(buffers->file_capacity, path);
-            buffers->file_capacity = 0;
+    if (status == OK && (size_t)info.st_size + 1 > *capacity) {
+        memory_free(*buffer);
+        *capacity = (size_t)info.st_size + (size_t)info.st_size / 2 + 1;
+        *buffer = memory_alloc(*capacity);
+        if (*buffer == NULL) {
+            status = status_no_memory(*capacity, path);
+            *capacity = 0;
         }
     }
     if (status == OK) {
         *bytes = (size_t)info.st_size;
-        status = file_read_at(fd, path, buffers->file, *bytes, 0);
+        status = file_read_at(fd, path, *buffer, *bytes, 0);
     }
     close(fd);
     return status;
@@ -84,39 +89,60 @@ static Status read_whole(ImportBuffers *buffers, const char *path, size_t *bytes
 static Status read_photograph(ImportBuffers *buffers, const ImportSplit *split, const CocoImage *image)
 {
     char path[4096];
-    size_t bytes;
     snprintf(path, sizeof path, "%s/%s", split->images, image->file_name);
-    TRY(read_whole(buffers, path, &bytes));
-    TRY(image_decode(buffers->file, bytes, path, &buffers->image));
+    TRY(import_read_file(&buffers->photograph, &buffers->photograph_capacity, path, &buffers->photograph_bytes));
+    TRY(image_decode(buffers->photograph, buffers->photograph_bytes, path, &buffers->image));
     if (buffers->image.height != image->height || buffers->image.width != image->width)
         return status_error(STATUS_INVALID, "%s: is %dx%d pixels, width by height; %s says %dx%d", path,
-                            buffers->image.width, buffers->image.height, path_name(split->json), image->width,
+                            buffers->image.width, buffers->image.height,
+                            path_name(split->set.path), image->width,
                             image->height);
     return OK;
 }
 
-static Status read_map(ImportBuffers *buffers, const ImportSplit *split, const CocoImage *image)
+Status import_reserve_map(ImportBuffers *buffers, size_t pixels, const char *path)
+{
+    if (pixels <= buffers->map_capacity) return OK;
+    memory_free(buffers->map);
+    memory_free(buffers->mask);
+    buffers->map_capacity = 0;
+    buffers->map = memory_alloc(pixels * sizeof *buffers->map);
+    buffers->mask = memory_alloc(pixels);
+    if (buffers->map == NULL || buffers->mask == NULL) return status_no_memory(pixels * sizeof *buffers->map, path);
+    buffers->map_capacity = pixels;
+    return OK;
+}
+
+static Status read_id_map(ImportBuffers *buffers, const ImportSplit *split, const CocoImage *image,
+                          const CocoSegment *segments)
 {
     char path[4096];
     size_t bytes, pixels = (size_t)image->height * (size_t)image->width;
     snprintf(path, sizeof path, "%s/%s", split->panoptic, image->map_name);
-    TRY(read_whole(buffers, path, &bytes));
-    if (pixels > buffers->map_capacity) {
-        memory_free(buffers->map);
-        buffers->map_capacity = 0;
-        buffers->map = memory_alloc(pixels * sizeof *buffers->map);
-        if (buffers->map == NULL) return status_no_memory(pixels * sizeof *buffers->map, path);
-        buffers->map_capacity = pixels;
-    }
-    const CocoSegment *segments = split->set.segments + image->first_segment;
+    TRY(import_read_file(&buffers->file, &buffers->file_capacity, path, &bytes));
+    TRY(import_reserve_map(buffers, pixels, path));
     for (int32_t i = 0; i < image->segment_count; i++) buffers->ids[i] = segments[i].id;
     TRY(id_map_decode(buffers->maps, buffers->file, bytes, path, image->height, image->width, buffers->ids,
                       image->segment_count, buffers->map, buffers->areas));
     for (int32_t i = 0; i < image->segment_count; i++)
         if (buffers->areas[i + 1] == 0)
             return status_error(STATUS_INVALID, "%s: has no pixel of segment %u, which %s lists", path,
-                                (unsigned)segments[i].id, path_name(split->json));
+                                (unsigned)segments[i].id, path_name(split->set.path));
     return OK;
+}
+
+/* buffers->map and areas of the image's segments. */
+static Status read_map(Import *import, int number, const CocoImage *image, const CocoSegment *segments)
+{
+    int32_t height, width;
+    switch (import->format) {
+    case IMPORT_COCO_PANOPTIC: return read_id_map(&import->buffers, &import->splits[number], image, segments);
+    case IMPORT_COCO_INSTANCES: return import_instances_draw(import, number, image, image->segment_count);
+    default:
+        TRY(import_labels_read(import, number, image, &height, &width));
+        if (height == image->height && width == image->width && import->buffers.found_count == image->segment_count) return OK;
+        return status_error(STATUS_INVALID, "%s: changed while it was imported", image->map_name);
+    }
 }
 
 /* Nearest: a mean of segment numbers would be another segment. In place, as no
@@ -136,11 +162,10 @@ static void shrink_map(ImportBuffers *buffers, const CocoImage *image, int heigh
 }
 
 /* Keeps the segments that have pixels and may be kept; the pixels of others become void. */
-static void number_segments(Import *import, int split, const CocoImage *image, size_t pixels)
+static void number_segments(Import *import, int split, const CocoImage *image, const CocoSegment *segments, size_t pixels)
 {
     ImportBuffers *buffers = &import->buffers;
     Sample *sample = &buffers->sample;
-    const CocoSegment *segments = import->splits[split].set.segments + image->first_segment;
     bool changed = false;
     sample->segment_count = 0;
     buffers->numbers[0] = 0;
@@ -157,13 +182,13 @@ static void number_segments(Import *import, int split, const CocoImage *image, s
     for (size_t i = 0; changed && i < pixels; i++) buffers->map[i] = buffers->numbers[buffers->map[i]];
 }
 
-Status import_image(Import *import, int number, const CocoImage *image)
+Status import_image(Import *import, int number, const CocoImage *image, const CocoSegment *segments)
 {
     ImportBuffers *buffers = &import->buffers;
     const ImportSplit *split = &import->splits[number];
     Sample *sample = &buffers->sample;
     TRY(read_photograph(buffers, split, image));
-    TRY(read_map(buffers, split, image));
+    TRY(read_map(import, number, image, segments));
     const Image *stored = &buffers->image;
     import_stored_size(import, image, &sample->height, &sample->width);
     if (sample->height != image->height || sample->width != image->width) {
@@ -171,7 +196,7 @@ Status import_image(Import *import, int number, const CocoImage *image)
         stored = &buffers->scaled;
         shrink_map(buffers, image, sample->height, sample->width, image->segment_count);
     }
-    number_segments(import, number, image, (size_t)sample->height * (size_t)sample->width);
+    number_segments(import, number, image, segments, (size_t)sample->height * (size_t)sample->width);
     sample->image_id = image->id;
     snprintf(sample->file_name, sizeof sample->file_name, "%s", image->file_name);
     sample->original_height = image->height;

@@ -110,7 +110,7 @@ static Status read_shard(const Json *object, const char *source, ManifestSplit *
     TRY(json_get_integer(object, "images", source, &images));
     TRY(json_get_integer(object, "segments", source, &segments));
     TRY(json_get_integer(object, "bytes", source, &bytes));
-    if (strchr(file, '/') != NULL || !hash_from_hex(digest, &hash) || images < 1 || segments < 0)
+    if (strchr(file, '/') != NULL || !hash_from_hex(digest, &hash) || images < 0 || segments < 0)
         return status_error(STATUS_CORRUPT, "%s: shard %s: nonsense", source, file);
     return manifest_add_shard(split, file, images, segments, bytes, digest);
 }

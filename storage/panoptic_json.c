@@ -177,6 +177,25 @@ Status panoptic_file_read(const char *path, bool needs_categories, PanopticFile 
     return status;
 }
 
+Status panoptic_categories_read(const char *path, ClassTable *classes)
+{
+    PanopticFile file = {.path = memory_copy_string(path)};
+    Json *root = NULL;
+    *classes = (ClassTable){0};
+    if (file.path == NULL)
+        return status_no_memory(strlen(path) + 1, "a path");
+    Status status = json_read_file(path, &root);
+    if (status == OK)
+        status = read_categories(root, &file);
+    if (status == OK) {
+        *classes = file.classes;
+        file.classes = (ClassTable){0};
+    }
+    json_destroy(root);
+    panoptic_file_clear(&file);
+    return status;
+}
+
 void panoptic_file_clear(PanopticFile *file)
 {
     for (int i = 0; i < file->annotation_count; i++) {

@@ -31,6 +31,8 @@ typedef struct PanopticFile {
 /* STATUS_INVALID names file, entry and key of what is missing, of a wrong type, repeated or out of range.
  * Predictions need no categories: `needs_categories` false. */
 Status panoptic_file_read(const char *path, bool needs_categories, PanopticFile *file);
+/* The categories alone, of any file that has them. */
+Status panoptic_categories_read(const char *path, ClassTable *classes);
 void panoptic_file_clear(PanopticFile *file);
 /* NULL where there is none. */
 const PanopticAnnotation *panoptic_file_find(const PanopticFile *file, int64_t image_id);

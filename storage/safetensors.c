@@ -13,7 +13,7 @@
 #include "framework/memory.h"
 
 /* The format's own limit: a header is a list of tensors, not a place for data. */
-enum { MAX_HEADER = 100000000, MAX_RANK = 8, PIECE = 1 << 16 };
+enum { MAX_HEADER = 100000000, MAX_RANK = SAFETENSORS_MAX_RANK, PIECE = 1 << 16 };
 
 /* Types of the format; those with `readable` become float32. */
 #define DTYPES(X)                                                                                              \
@@ -239,7 +239,7 @@ static Status convert(const Safetensors *file, const Tensor *tensor, float *data
     return status;
 }
 
-static void format_shape(int rank, const int64_t *shape, char *out, size_t size)
+void safetensors_format_shape(int rank, const int64_t *shape, char *out, size_t size)
 {
     size_t used = (size_t)snprintf(out, size, "[");
     for (int i = 0; i < rank && used < size; i++)
@@ -255,8 +255,8 @@ Status safetensors_read(const Safetensors *file, const char *name, int rank, con
     for (int i = 0; same && i < rank; i++) same = tensor->shape[i] == shape[i];
     if (!same) {
         char stored[200], wanted[200];
-        format_shape(tensor->rank, tensor->shape, stored, sizeof stored);
-        format_shape(rank, shape, wanted, sizeof wanted);
+        safetensors_format_shape(tensor->rank, tensor->shape, stored, sizeof stored);
+        safetensors_format_shape(rank, shape, wanted, sizeof wanted);
         return status_error(STATUS_INVALID, "%s: tensor %s is %s, not %s", file->path, name, stored, wanted);
     }
     if (!DTYPE_TABLE[tensor->type].readable)
@@ -264,4 +264,20 @@ Status safetensors_read(const Safetensors *file, const char *name, int rank, con
                             name, DTYPE_TABLE[tensor->type].name);
     if (tensor->type != DTYPE_F32) return convert(file, tensor, data);
     return file_read_at(file->fd, file->path, data, (size_t)(tensor->end - tensor->start), file->data_at + tensor->start);
+}
+
+bool safetensors_describe(const Safetensors *file, const char *name, const char **type, int *rank, const int64_t **shape)
+{
+    const Tensor *tensor = find_tensor(file, name);
+    if (tensor == NULL) return false;
+    *type = DTYPE_TABLE[tensor->type].name;
+    *rank = tensor->rank;
+    *shape = tensor->shape;
+    return true;
+}
+
+const char *safetensors_metadata(const Safetensors *file, const char *key)
+{
+    const Json *value = json_member(json_member(file->header, "__metadata__"), key);
+    return value != NULL && value->type == JSON_STRING ? value->string : NULL;
 }

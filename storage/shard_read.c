@@ -17,6 +17,7 @@ void shard_index_clear(ShardIndex *index)
     memory_free(index->pixel_offset);
     memory_free(index->segment_offset);
     memory_free(index->name_offset);
+    memory_free(index->file_offset);
     memory_free(index->names);
     memory_free(index->checksum);
     memory_free(index->segment_id);
@@ -52,6 +53,24 @@ static Status load_images(const Hdf5Reader *reader, ShardIndex *index)
     return hdf5_reader_load(reader, "checksum", HDF5_U64, 2, four, (void **)&index->checksum, NULL);
 }
 
+/* Where the pixels or the files of images are. */
+static Status find_images(const Hdf5Reader *reader, const char *path, int64_t pixels, ShardIndex *index)
+{
+    const Hdf5Array *array;
+    const int64_t any = -1, more = index->images + 1, bytes = pixels <= INT64_MAX / 3 ? 3 * pixels : 0;
+    if (hdf5_reader_find(reader, "files") == NULL) {
+        TRY(hdf5_reader_expect(reader, "rgb", HDF5_U8, 1, &bytes, &array));
+    } else {
+        TRY(hdf5_reader_load(reader, "file_offset", HDF5_I64, 1, &more, (void **)&index->file_offset, NULL));
+        TRY(hdf5_reader_expect(reader, "files", HDF5_U8, 1, &any, &array));
+        bool good = index->file_offset[0] == 0 && index->file_offset[index->images] <= array->bytes;
+        for (int64_t i = 0; good && i < index->images; i++) good = index->file_offset[i] <= index->file_offset[i + 1];
+        if (!good) return status_error(STATUS_CORRUPT, "%s: files out of range", path);
+    }
+    index->rgb_at = array->offset;
+    return OK;
+}
+
 static Status load_rest(const Hdf5Reader *reader, const char *path, ShardIndex *index, int64_t *rows, int64_t *names,
                         int64_t *pixels)
 {
@@ -69,9 +88,7 @@ static Status load_rest(const Hdf5Reader *reader, const char *path, ShardIndex *
     TRY(hdf5_reader_expect(reader, "map", index->map_bytes == 1 ? HDF5_U8 : HDF5_U16, 1, &any, &array));
     *pixels = array->shape[0];
     index->map_at = array->offset;
-    const int64_t bytes = *pixels <= INT64_MAX / 3 ? 3 * *pixels : 0;
-    TRY(hdf5_reader_expect(reader, "rgb", HDF5_U8, 1, &bytes, &array));
-    index->rgb_at = array->offset;
+    TRY(find_images(reader, path, *pixels, index));
     char *classes;
     TRY(hdf5_reader_load(reader, "classes", HDF5_U8, 1, &any, (void **)&classes, &array));
     Status status = class_table_parse(classes, (size_t)array->bytes, path, &index->classes);
@@ -166,6 +183,31 @@ static Status read_checked(int fd, const char *path, void *to, size_t bytes, int
     return OK;
 }
 
+/* The image's file, decoded and scaled as the import would have done it. */
+static Status read_encoded(const ShardIndex *index, int fd, const char *path, int64_t image, Sample *sample, bool *same)
+{
+    const int64_t at = index->file_offset[image];
+    const size_t bytes = (size_t)(index->file_offset[image + 1] - at);
+    TRY(grow((void **)&sample->file, &sample->file_capacity, bytes + 1, 1));
+    TRY(read_checked(fd, path, sample->file, bytes, index->rgb_at + at, index->checksum + 4 * image, same));
+    if (!*same) return OK;
+    const bool scaled = sample->height != sample->original_height || sample->width != sample->original_width;
+    Image decoded = {.rgb = scaled ? sample->full : sample->rgb,
+                     .capacity = scaled ? sample->full_capacity : sample->rgb_capacity};
+    Status status = image_decode(sample->file, bytes, sample->file_name, &decoded);
+    *(scaled ? &sample->full : &sample->rgb) = decoded.rgb; /* it may have been moved */
+    *(scaled ? &sample->full_capacity : &sample->rgb_capacity) = decoded.capacity;
+    TRY(status_wrap(status, "%s", path));
+    if (decoded.height != sample->original_height || decoded.width != sample->original_width)
+        return status_error(STATUS_CORRUPT, "%s: image %s is not of the size that its index says", path, sample->file_name);
+    if (!scaled) return OK;
+    Image to = {.rgb = sample->rgb, .capacity = sample->rgb_capacity};
+    status = image_resize(&decoded, sample->height, sample->width, &to);
+    sample->rgb = to.rgb;
+    sample->rgb_capacity = to.capacity;
+    return status;
+}
+
 /* Bytes to numbers, in place: they lie in the second half of `map`. */
 static void widen_map(uint16_t *map, size_t pixels)
 {
@@ -185,7 +227,7 @@ Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64
     const uint64_t *checksum = index->checksum + 4 * image;
     size_t pixels = (size_t)size[0] * (size_t)size[1];
     int64_t at = index->pixel_offset[image], name = index->name_offset[image];
-    TRY(grow((void **)&sample->rgb, &sample->rgb_capacity, pixels * 3, 1));
+    if (index->file_offset == NULL) TRY(grow((void **)&sample->rgb, &sample->rgb_capacity, pixels * 3, 1));
     TRY(grow((void **)&sample->map, &sample->map_capacity, pixels, sizeof *sample->map));
     sample->image_id = index->image_id[image];
     size_t name_bytes = (size_t)(index->name_offset[image + 1] - name);
@@ -199,7 +241,8 @@ Status shard_read_image(const ShardIndex *index, int fd, const char *path, int64
     bool same = true;
     const size_t map_bytes = pixels * (size_t)index->map_bytes;
     uint8_t *map = (uint8_t *)sample->map + (pixels * sizeof *sample->map - map_bytes);
-    TRY(read_checked(fd, path, sample->rgb, pixels * 3, index->rgb_at + 3 * at, checksum, &same));
+    if (index->file_offset != NULL) TRY(read_encoded(index, fd, path, image, sample, &same));
+    else TRY(read_checked(fd, path, sample->rgb, pixels * 3, index->rgb_at + 3 * at, checksum, &same));
     TRY(read_checked(fd, path, map, map_bytes, index->map_at + index->map_bytes * at, checksum + 2, &same));
     if (index->map_bytes == 1) widen_map(sample->map, pixels);
     if (!same)

@@ -6,7 +6,7 @@
 #include "storage/shard.h"
 
 enum { RGB, MAP, IMAGE_ID, SIZE, PIXEL_OFFSET, SEGMENT_OFFSET, NAME_OFFSET, NAMES, CHECKSUM, SEGMENT_ID, SEGMENT_CLASS,
-       SEGMENT_AREA, SEGMENT_CROWD, CLASSES };
+       SEGMENT_AREA, SEGMENT_CROWD, CLASSES, FILE_OFFSET };
 enum { HINT_BYTES = 8 << 20 };
 
 struct ShardWriter {
@@ -19,6 +19,7 @@ struct ShardWriter {
     uint8_t *narrow; /* one map in bytes */
     size_t narrow_capacity;
     int64_t hinted; /* pixels whose write-back was started */
+    int64_t files_hinted; /* bytes of files, likewise */
 };
 
 char *shard_path(const char *directory, const char *split, int64_t number)
@@ -46,14 +47,16 @@ static Status allocate(ShardWriter *writer)
         index->checksum == NULL || index->segment_id == NULL || index->segment_class == NULL ||
         index->segment_area == NULL || index->segment_crowd == NULL)
         return status_no_memory((images + segments) * 60, writer->path);
-    return OK;
+    if (!writer->plan.encoded) return OK;
+    index->file_offset = memory_alloc_zero(images + 1, sizeof *index->file_offset);
+    return index->file_offset == NULL ? status_no_memory(images * 8, writer->path) : OK;
 }
 
 static Status lay_out(ShardWriter *writer, const ShardPlan *plan)
 {
     const int64_t n = plan->images, t = plan->segments, classes_bytes = (int64_t)strlen(plan->classes);
     const struct { const char *name; Hdf5Type type; int rank; int64_t shape[2]; bool bulk; } arrays[] = {
-        [RGB] = {"rgb", HDF5_U8, 1, {3 * plan->pixels}, true},
+        [RGB] = {plan->encoded ? "files" : "rgb", HDF5_U8, 1, {plan->encoded ? plan->file_bytes : 3 * plan->pixels}, true},
         [MAP] = {"map", writer->index.map_bytes == 1 ? HDF5_U8 : HDF5_U16, 1, {plan->pixels}, true},
         [IMAGE_ID] = {"image_id", HDF5_I64, 1, {n}, false},
         [SIZE] = {"size", HDF5_I32, 2, {n, 4}, false},
@@ -67,8 +70,10 @@ static Status lay_out(ShardWriter *writer, const ShardPlan *plan)
         [SEGMENT_AREA] = {"segment_area", HDF5_I32, 1, {t}, false},
         [SEGMENT_CROWD] = {"segment_crowd", HDF5_U8, 1, {t}, false},
         [CLASSES] = {"classes", HDF5_U8, 1, {classes_bytes}, false},
+        [FILE_OFFSET] = {"file_offset", HDF5_I64, 1, {n + 1}, false},
     };
-    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+    const size_t count = sizeof arrays / sizeof arrays[0] - !plan->encoded;
+    for (size_t i = 0; i < count; i++)
         TRY(hdf5_writer_add(writer->file, arrays[i].name, arrays[i].type, arrays[i].rank, arrays[i].shape,
                             arrays[i].bulk));
     TRY(hdf5_writer_attribute(writer->file, "split", plan->split));
@@ -104,7 +109,13 @@ static void start_write_back(ShardWriter *writer, int64_t pixels)
 {
     int64_t fresh = pixels - writer->hinted;
     if (3 * fresh < HINT_BYTES) return;
-    hdf5_writer_hint(writer->file, RGB, 3 * writer->hinted, 3 * fresh);
+    if (writer->plan.encoded) {
+        const int64_t end = writer->index.file_offset[writer->index.images];
+        hdf5_writer_hint(writer->file, RGB, writer->files_hinted, end - writer->files_hinted);
+        writer->files_hinted = end;
+    } else {
+        hdf5_writer_hint(writer->file, RGB, 3 * writer->hinted, 3 * fresh);
+    }
     hdf5_writer_hint(writer->file, MAP, writer->index.map_bytes * writer->hinted, writer->index.map_bytes * fresh);
     writer->hinted = pixels;
 }
@@ -150,7 +161,25 @@ static Status add_segments(ShardWriter *writer, const Sample *sample)
     return OK;
 }
 
-Status shard_writer_add(ShardWriter *writer, const Sample *sample)
+/* Pixels, or the file; `hash` is of what is stored. */
+static Status put_image(ShardWriter *writer, const Sample *sample, const uint8_t *file, size_t bytes, Hash128 *hash)
+{
+    ShardIndex *index = &writer->index;
+    const int64_t n = index->images;
+    if (!writer->plan.encoded) {
+        const int64_t pixels = (int64_t)sample->height * sample->width;
+        *hash = hash_bytes(sample->rgb, (size_t)pixels * 3);
+        return hdf5_writer_put(writer->file, RGB, 3 * index->pixel_offset[n], sample->rgb, 3 * pixels);
+    }
+    if (index->file_offset[n] + (int64_t)bytes > writer->plan.file_bytes)
+        return status_error(STATUS_INVALID, "%s: %s: the file has grown while it was imported", writer->path,
+                            sample->file_name);
+    *hash = hash_bytes(file, bytes);
+    index->file_offset[n + 1] = index->file_offset[n] + (int64_t)bytes;
+    return hdf5_writer_put(writer->file, RGB, index->file_offset[n], file, (int64_t)bytes);
+}
+
+Status shard_writer_add(ShardWriter *writer, const Sample *sample, const uint8_t *file, size_t bytes)
 {
     ShardIndex *index = &writer->index;
     int64_t n = index->images, pixels = (int64_t)sample->height * sample->width, at = index->pixel_offset[n];
@@ -161,8 +190,8 @@ Status shard_writer_add(ShardWriter *writer, const Sample *sample)
     const int64_t map_bytes = index->map_bytes * pixels;
     TRY(narrow_map(writer, sample, &stored));
     TRY(add_segments(writer, sample));
-    Hash128 rgb = hash_bytes(sample->rgb, (size_t)pixels * 3), map = hash_bytes(stored, (size_t)map_bytes);
-    TRY(hdf5_writer_put(writer->file, RGB, 3 * at, sample->rgb, 3 * pixels));
+    Hash128 rgb, map = hash_bytes(stored, (size_t)map_bytes);
+    TRY(put_image(writer, sample, file, bytes, &rgb));
     TRY(hdf5_writer_put(writer->file, MAP, index->map_bytes * at, stored, map_bytes));
     start_write_back(writer, at + pixels);
     index->image_id[n] = sample->image_id;
@@ -184,6 +213,7 @@ static Status put_index(ShardWriter *writer)
     if (index->images != writer->plan.images || index->pixel_offset[index->images] != writer->plan.pixels ||
         index->name_offset[index->images] != writer->plan.name_bytes)
         return status_error(STATUS_INTERNAL, "%s: fewer images than planned", writer->path);
+    if (writer->plan.encoded) TRY(hdf5_writer_put_all(writer->file, FILE_OFFSET, index->file_offset));
     TRY(hdf5_writer_put_all(writer->file, IMAGE_ID, index->image_id));
     TRY(hdf5_writer_put_all(writer->file, SIZE, index->size));
     TRY(hdf5_writer_put_all(writer->file, PIXEL_OFFSET, index->pixel_offset));

@@ -11,10 +11,11 @@
 #include "jobs/resources.h"
 #include "jobs/stage.h"
 #include "jobs/stages/segmenter_setup.h"
+#include "jobs/stages/weight_exchange.h"
 #include "jobs/stages/weights.h"
 #include "models/engine/gradient_tree.h"
 #include "models/segmenter/augment.h"
-#include "storage/safetensors.h"
+#include "storage/prefetch.h"
 
 #define STATE_KIND "backbone-state"
 #define MAX_SEGMENTS 65536
@@ -46,8 +47,11 @@ typedef struct BackboneState {
     TrainImage *images;            /* [share] */
     int64_t *segment_counts;       /* [batch] */
     double (*losses)[LOSSES];      /* [batch] */
-    Sample sample;
-    int64_t *order, order_epoch;   /* the permutation of the epoch in use; -1: none */
+    Prefetch *prefetch;            /* of own images, in the order of training; NULL before the first step */
+    int64_t read_step;             /* whose images the prefetch gives next */
+    const Sample *sample;          /* the prefetch's present one */
+    double waited;                 /* seconds, for images, of the present step */
+    int64_t *order, order_epoch;   /* the permutation of the epoch in use; -1: none. The prefetch's to change. */
     int64_t *visible;              /* pixels of each value in a crop */
 } BackboneState;
 
@@ -55,6 +59,7 @@ static void backbone_destroy(void *pointer)
 {
     BackboneState *state = pointer;
     if (state == NULL) return;
+    prefetch_destroy(state->prefetch);
     for (int i = 0; state->images != NULL && i < state->share; i++) {
         memory_free(state->images[i].pixels);
         memory_free(state->images[i].map);
@@ -65,7 +70,6 @@ static void backbone_destroy(void *pointer)
     memory_free(state->losses);
     memory_free(state->order);
     memory_free(state->visible);
-    sample_clear(&state->sample);
     gradient_tree_destroy(state->tree);
     optimizer_destroy(state->optimizer);
     segmenter_destroy(state->segmenter);
@@ -82,26 +86,6 @@ static Status backbone_fingerprint(const Config *config, Hasher *hasher)
     TRY(hasher_begin_part(hasher, "segmenter.weights"));
     hasher_add(hasher, &hash, sizeof hash);
     return OK;
-}
-
-/* Every tensor of the backbone comes from the file; one that is absent there is an error by name. */
-static Status load_backbone_weights(Segmenter *segmenter, const char *path, bool leads)
-{
-    const char prefix[] = "backbone.";
-    Parameters *parameters = segmenter_parameters(segmenter);
-    Safetensors *file;
-    TRY(safetensors_open(path, &file));
-    Status status = OK;
-    int loaded = 0;
-    for (int i = 0; i < parameters->count && status == OK; i++) {
-        Parameter *p = parameters->items[i];
-        if (strncmp(p->name, prefix, sizeof prefix - 1) != 0) continue;
-        status = safetensors_read(file, p->name + sizeof prefix - 1, p->rank, p->shape, p->value);
-        loaded++;
-    }
-    safetensors_close(file);
-    if (status == OK && leads) LOG_INFO("%s: %d tensors of the backbone", path, loaded);
-    return status_wrap(status, "segmenter.weights: %s", path);
 }
 
 static Status create_images(BackboneState *state)
@@ -171,6 +155,7 @@ static Status read_training_config(const Config *config, BackboneState *state)
         .width = (int)config_list_integer(config, "train.crop", 1),
         .scale_low = config_list_real(config, "train.scale", 0),
         .scale_high = config_list_real(config, "train.scale", 1),
+        .scale_of = (AugmentScale)config_choice(config, "train.scale_of"),
         .flip = config_bool(config, "train.flip"),
         .colour = config_real(config, "train.colour"),
     };
@@ -219,7 +204,13 @@ static Status backbone_start(const StageContext *context, void **out, int64_t *t
     SegmenterConfig setup = segmenter_config_from(config, classes->seen_count);
     TRY(segmenter_create(&setup, backend_cpu(), DTYPE_F32, context->seed, &state->segmenter));
     const char *weights = config_string(config, "segmenter.weights");
-    if (weights[0] != '\0') TRY(load_backbone_weights(state->segmenter, weights, comm_rank(context->comm) == 0));
+    if (weights[0] != '\0') {
+        WeightPart part = (WeightPart)config_choice(config, "segmenter.load");
+        TRY(status_wrap(weights_import(weights, part, classes, state->segmenter), "segmenter.weights"));
+        if (comm_rank(context->comm) == 0)
+            LOG_INFO("%s: %s", weights, part == WEIGHT_PART_BACKBONE ? "the backbone" : part == WEIGHT_PART_BODY ?
+                     "all but the class head" : "all weights");
+    }
     TRY(create_optimizer(config, state));
     TRY(create_images(state));
     if (comm_rank(context->comm) == 0)
@@ -256,7 +247,7 @@ static Status reserve_segments(TrainImage *image, int count)
 static Status find_targets(BackboneState *state, TrainImage *image)
 {
     const ClassTable *classes = dataset_classes(state->data);
-    const Sample *sample = &state->sample;
+    const Sample *sample = state->sample;
     int64_t pixels = (int64_t)state->augment.height * state->augment.width;
     memset(state->visible, 0, ((size_t)sample->segment_count + 1) * sizeof *state->visible);
     for (int64_t i = 0; i < pixels; i++) {
@@ -277,16 +268,39 @@ static Status find_targets(BackboneState *state, TrainImage *image)
     return OK;
 }
 
+/* The n-th image that this rank reads. */
+static int64_t pick_own_image(void *context, int64_t n)
+{
+    BackboneState *state = context;
+    return pick_image(state, n / state->share * state->batch + state->first + n % state->share);
+}
+
+/* From the step that training starts or goes on with; two steps' images ahead. */
+static Status start_reading(BackboneState *state, int64_t step)
+{
+    const Config *config = state->context->config;
+    const int64_t steps = config_integer(config, "train.steps");
+    prefetch_destroy(state->prefetch);
+    state->prefetch = NULL;
+    return prefetch_create(state->data, (int)config_integer(config, "data.readers"), 2 * state->share, pick_own_image,
+                           state, step * state->share, steps * state->share, &state->prefetch);
+}
+
 /* Own images, augmented; segment_counts of them. */
 static Status read_images(BackboneState *state, int64_t step)
 {
+    state->waited = 0;
+    if (state->prefetch == NULL || state->read_step != step) TRY(start_reading(state, step));
+    state->read_step = step + 1;
     for (int i = 0; i < state->share; i++) {
         TrainImage *image = &state->images[i];
         int64_t b = state->first + i;
-        TRY(dataset_read(state->data, pick_image(state, step * state->batch + b), &state->sample));
+        Sample *sample;
+        TRY(prefetch_next(state->prefetch, &sample, &state->waited));
+        state->sample = sample;
         Random random = random_stream(state->context->seed, RANDOM_AUGMENT, (uint64_t)step, (uint64_t)b);
-        augment_crop(&state->augment, random, state->sample.rgb, state->sample.map, state->sample.height,
-                     state->sample.width, image->pixels, image->map);
+        augment_crop(&state->augment, random, sample->rgb, sample->map, sample->height, sample->width, image->pixels,
+                     image->map);
         TRY(find_targets(state, image));
         state->segment_counts[b] = image->count;
     }
@@ -368,6 +382,7 @@ static Status backbone_step(void *pointer, int64_t step, StageMetrics *metrics)
     for (int l = 0; l < LOSSES; l++) stage_metric(metrics, LOSS_NAMES[l], losses[l]);
     stage_metric(metrics, "gradient_norm", norm);
     stage_metric(metrics, "rate", rate);
+    stage_metric(metrics, "data_wait", state->waited);
     return OK;
 }
 

@@ -1,21 +1,24 @@
-/* Stage "evaluate": stored queries through the finetuned classifier, scored.
- * A step is a block of test images, shared by the ranks. The artifact is a whole model (segmenter.h5,
- * classifier.h5) with its numbers (metrics.json) and pictures; its manifest
- * keeps thresholds and image sizes for whoever predicts with it. */
+/* Stage "evaluate": stored queries through the finetuned classifier, scored in
+ * every setting (scores.h). A step is a block of test images, shared by the
+ * ranks. The artifact is a whole model (segmenter.h5, classifier.h5) with its
+ * numbers (metrics.json), pictures and exported predictions; its manifest keeps
+ * thresholds and image sizes for whoever predicts with it. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "framework/files.h"
+#include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/stage.h"
+#include "jobs/stages/exports.h"
 #include "jobs/stages/picture_scores.h"
 #include "jobs/stages/prediction.h"
+#include "jobs/stages/scores.h"
 #include "jobs/stages/segmenter_setup.h"
 #include "models/metrics/picture.h"
-#include "models/metrics/summary.h"
-#include "storage/checkpoint.h"
+#include "models/metrics/tradeoff.h"
 #include "storage/class_table.h"
 #include "storage/feature_set.h"
 
@@ -27,9 +30,10 @@ typedef struct EvaluateState {
     FeatureSet *features;
     Classifier classifier;
     PanopticConfig panoptic_config;
-    PanopticScore panoptic, own_panoptic; /* of all finished blocks; this rank's of the block in work */
-    SemanticScore semantic, own_semantic;
-    int64_t next_step;                    /* of the checkpoint */
+    double shift;         /* calibration: subtracted from the seen logits, and in the classifier's bias already */
+    Scores *scores, *own; /* of all finished blocks, on rank 0; this rank's of the block in work */
+    Exports *exports;     /* NULL: none wanted */
+    int64_t next_step;    /* of the checkpoint */
     Prediction prediction;
     FeatureImage image;
     int32_t *truth_ids, *truth_labels;
@@ -42,10 +46,9 @@ static void evaluate_destroy(void *pointer)
     EvaluateState *state = pointer;
     if (state == NULL) return;
     classifier_clear(&state->classifier);
-    panoptic_score_clear(&state->panoptic);
-    semantic_score_clear(&state->semantic);
-    panoptic_score_clear(&state->own_panoptic);
-    semantic_score_clear(&state->own_semantic);
+    scores_destroy(state->scores);
+    scores_destroy(state->own);
+    exports_destroy(state->exports);
     prediction_clear(&state->prediction);
     feature_image_clear(&state->image);
     memory_free(state->truth_ids);
@@ -53,6 +56,41 @@ static void evaluate_destroy(void *pointer)
     memory_free(state->truth_segments);
     feature_set_close(state->features);
     memory_free(state);
+}
+
+/* Finds the shift and puts it into the classifier. */
+static Status calibrate(EvaluateState *state)
+{
+    const Config *config = state->context->config;
+    const char *kind = config_string(config, "calibration.kind");
+    Classifier *classifier = &state->classifier;
+    if (strcmp(kind, "fixed") == 0) state->shift = config_real(config, "calibration.bias");
+    if (strcmp(kind, "budget") == 0 && classifier->classes.unseen_count > 0) {
+        const float *embeddings;
+        const int32_t *labels;
+        TRY(feature_set_train(state->features, &embeddings, &labels));
+        TRY(tradeoff_choose_shift(embeddings, labels, feature_set_train_rows(state->features), classifier->embed_dim,
+                                  classifier->weight, classifier->bias, &classifier->classes,
+                                  config_real(config, "calibration.budget"), &state->shift));
+        LOG_INFO("calibration: %.4g is subtracted from the logits of seen classes", state->shift);
+    }
+    tradeoff_shift_bias(classifier->bias, &classifier->classes, state->shift, classifier->bias);
+    return OK;
+}
+
+static Status open_exports(EvaluateState *state)
+{
+    const Config *config = state->context->config;
+    const char *forms[8];
+    int count = 0;
+    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count < 8; i++)
+        forms[count++] = config_list_string(config, "evaluate.export", i);
+    if (count == 0) return OK;
+    char *directory = path_join(state->context->output, "predictions");
+    Status status = directory == NULL ? status_no_memory(256, "a path")
+                                      : exports_create(directory, forms, count, &state->classifier.classes, &state->exports);
+    memory_free(directory);
+    return status_wrap(status, "evaluate.export");
 }
 
 static Status evaluate_start(const StageContext *context, void **out, int64_t *total)
@@ -74,10 +112,10 @@ static Status evaluate_start(const StageContext *context, void **out, int64_t *t
         info->embed_dim != state->classifier.embed_dim ||
         !class_table_equal(&info->classes, &state->classifier.classes))
         return status_error(STATUS_CORRUPT, "the classifier belongs to another segmenter than the feature store");
-    TRY(panoptic_score_create(info->classes.count, &state->panoptic));
-    TRY(semantic_score_create(info->classes.count, &state->semantic));
-    TRY(panoptic_score_create(info->classes.count, &state->own_panoptic));
-    TRY(semantic_score_create(info->classes.count, &state->own_semantic));
+    TRY(calibrate(state));
+    TRY(scores_create(context->config, &state->classifier, state->shift, &state->scores));
+    TRY(scores_create(context->config, &state->classifier, state->shift, &state->own));
+    TRY(open_exports(state));
     state->truth_segments = memory_alloc(65536 * sizeof *state->truth_segments);
     if (state->truth_segments == NULL) return status_no_memory(65536, "segments");
     *total = (feature_set_images(state->features) + BLOCK_IMAGES - 1) / BLOCK_IMAGES;
@@ -111,26 +149,40 @@ static Status read_truth(EvaluateState *state, PanopticMap *truth)
     return OK;
 }
 
-/* Reads one test image and predicts it. */
+/* Reads one test image and its truth. */
+static Status read_image(EvaluateState *state, int64_t index, PanopticMap *truth)
+{
+    feature_image_clear(&state->image);
+    TRY(feature_set_image(state->features, index, &state->image));
+    return read_truth(state, truth);
+}
+
 static Status predict_image(EvaluateState *state, int64_t index, PanopticMap *truth)
 {
-    FeatureImage *image = &state->image;
-    feature_image_clear(image);
-    TRY(feature_set_image(state->features, index, image));
-    TRY(read_truth(state, truth));
+    const FeatureImage *image = &state->image;
+    TRY(read_image(state, index, truth));
     return prediction_make(&state->prediction, &state->classifier, &state->panoptic_config, image->embeddings,
                            image->masks, feature_set_info(state->features)->queries, image->mask_height,
                            image->mask_width, image->height, image->width);
 }
 
+/* The present image with its prediction. */
+static Status export_image(EvaluateState *state, int64_t index)
+{
+    const FeatureImage *image = &state->image;
+    const ExportImage facts = {.image_id = image->image_id, .file_name = image->file_name, .masks = image->masks,
+                               .queries = feature_set_info(state->features)->queries,
+                               .mask_height = image->mask_height, .mask_width = image->mask_width};
+    return exports_add(state->exports, index, &facts, &state->prediction);
+}
+
 static Status score_image(EvaluateState *state, int64_t index)
 {
     PanopticMap truth;
-    TRY(predict_image(state, index, &truth));
-    PanopticMap prediction = prediction_map(&state->prediction);
-    TRY(panoptic_score_add(&state->own_panoptic, &truth, &prediction, state->image.file_name));
-    return semantic_score_add(&state->own_semantic, state->truth_labels, state->prediction.labels,
-                              (int64_t)truth.height * truth.width, state->image.file_name);
+    TRY(read_image(state, index, &truth));
+    TRY(scores_add(state->own, &state->image, feature_set_info(state->features)->queries, &truth, state->truth_labels,
+                   &state->prediction));
+    return export_image(state, index);
 }
 
 /* Every K-th image of the block, of K ranks. */
@@ -145,71 +197,41 @@ static Status score_block(EvaluateState *state, int64_t block)
     return OK;
 }
 
-/* The totals grow by whole blocks of all ranks, so that they are the same on every rank after every step. */
+/* The totals grow by whole blocks of all ranks. */
 static Status evaluate_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     EvaluateState *state = pointer;
     Comm *comm = state->context->comm;
-    int64_t classes = state->panoptic.class_count;
-    int64_t panoptic_counts = classes * PANOPTIC_COUNTS_SIZE, semantic_counts = classes * (classes + 1);
     (void)metrics;
-    memset(state->own_panoptic.counts, 0, (size_t)panoptic_counts * sizeof(int64_t));
-    memset(state->own_semantic.confusion, 0, (size_t)semantic_counts * sizeof(int64_t));
+    scores_reset(state->own);
     TRY(comm_agree(comm, score_block(state, step)));
-    TRY(comm_sum_integers(comm, (int64_t *)state->own_panoptic.counts, panoptic_counts));
-    TRY(comm_sum_integers(comm, state->own_semantic.confusion, semantic_counts));
-    panoptic_score_merge(&state->panoptic, &state->own_panoptic);
-    semantic_score_merge(&state->semantic, &state->own_semantic);
-    return OK;
-}
-
-static void list_counts(EvaluateState *state, NamedArray arrays[3])
-{
-    int64_t classes = state->panoptic.class_count;
-    arrays[0] = (NamedArray){.name = "panoptic", .type = ARRAY_I64, .rank = 2, .shape = {classes, PANOPTIC_COUNTS_SIZE, 1, 1},
-                             .data = state->panoptic.counts};
-    arrays[1] = (NamedArray){.name = "confusion", .type = ARRAY_I64, .rank = 2, .shape = {classes, classes + 1, 1, 1},
-                             .data = state->semantic.confusion};
-    arrays[2] = (NamedArray){.name = "next_step", .type = ARRAY_I64, .rank = 1, .shape = {1, 1, 1, 1},
-                             .data = &state->next_step};
+    TRY(scores_gather(state->own, comm));
+    return comm_agree(comm, scores_merge(state->scores, state->own));
 }
 
 static Status evaluate_save(void *pointer, int64_t next_step, const char **kind, ArrayList *arrays)
 {
     EvaluateState *state = pointer;
-    NamedArray counts[3];
     *kind = STATE_KIND;
     state->next_step = next_step;
-    list_counts(state, counts);
-    for (int i = 0; i < 3; i++)
-        TRY(array_list_add(arrays, "", counts[i].name, counts[i].type, counts[i].rank, counts[i].shape, counts[i].data));
-    return OK;
+    return scores_list(state->scores, &state->next_step, arrays);
 }
 
 static Status evaluate_load(void *pointer, const char *path, int64_t *next_step)
 {
     EvaluateState *state = pointer;
-    NamedArray arrays[3];
-    Checkpoint *checkpoint;
-    list_counts(state, arrays);
-    TRY(checkpoint_read(path, STATE_KIND, &checkpoint));
-    Status status = OK;
-    for (int i = 0; i < 3 && status == OK; i++)
-        status = checkpoint_get(checkpoint, arrays[i].name, arrays[i].type, arrays[i].rank, arrays[i].shape, arrays[i].data);
-    checkpoint_destroy(checkpoint);
-    *next_step = state->next_step;
-    return status_wrap(status, "%s", path);
+    return scores_load(state->scores, path, STATE_KIND, next_step);
 }
 
 static Status write_metrics(EvaluateState *state)
 {
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    metrics_write_json(&writer, &state->classifier.classes, &state->panoptic, &state->semantic);
+    Status status = scores_write_json(state->scores, &writer);
     json_end_object(&writer);
     char *path = path_join(state->context->output, "metrics.json");
-    Status status = path == NULL || writer.text.failed ? status_no_memory(4096, "metrics")
-                                                       : file_write(path, writer.text.data, writer.text.length);
+    if (status == OK && (path == NULL || writer.text.failed)) status = status_no_memory(4096, "metrics");
+    if (status == OK) status = file_write(path, writer.text.data, writer.text.length);
     memory_free(path);
     text_free(&writer.text);
     return status;
@@ -271,20 +293,50 @@ static Status link_file(const char *from_directory, const char *to_directory, co
     return status;
 }
 
+/* Those of an attempt that was killed, whose output is gone, are made again. Every K-th image, of K ranks. */
+static Status export_missing(EvaluateState *state)
+{
+    Comm *comm = state->context->comm;
+    PanopticMap truth;
+    for (int64_t i = comm_rank(comm); i < feature_set_images(state->features); i += comm_size(comm)) {
+        if (exports_has(state->exports, i)) continue;
+        TRY(predict_image(state, i, &truth));
+        TRY(prediction_find_instances(&state->prediction, &state->classifier, state->image.masks,
+                                      feature_set_info(state->features)->queries, state->image.mask_height,
+                                      state->image.mask_width));
+        TRY(export_image(state, i));
+    }
+    return OK;
+}
+
+/* The classifier as it was evaluated, so that predict has the calibration too. */
+static Status write_classifier(const EvaluateState *state)
+{
+    const StageContext *context = state->context;
+    if (state->shift == 0) return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
+    char *path = path_join(context->output, CLASSIFIER_FILE);
+    Status status = path == NULL ? status_no_memory(256, "a path") : classifier_write(path, &state->classifier);
+    memory_free(path);
+    return status;
+}
+
 static Status evaluate_finish(void *pointer)
 {
     EvaluateState *state = pointer;
     const StageContext *context = state->context;
-    TRY(write_pictures(state));
+    Status status = write_pictures(state);
+    if (status == OK) status = export_missing(state);
+    TRY(comm_agree(context->comm, status));
     if (comm_rank(context->comm) != 0) return OK;
+    TRY(exports_finish(state->exports, feature_set_images(state->features)));
     TRY(write_metrics(state));
     TRY(link_file(context->inputs[STAGE_BACKBONE], context->output, SEGMENTER_FILE));
-    return link_file(context->inputs[STAGE_GENERATOR], context->output, CLASSIFIER_FILE);
+    return write_classifier(state);
 }
 
 const Stage STAGE_DEF_EVALUATE = {
     .id = STAGE_EVALUATE,
-    .version = 1,
+    .version = 2,
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
     .unit = "blocks",
     .parallel = true,

@@ -10,6 +10,7 @@
 #include "framework/random.h"
 #include "jobs/stage.h"
 #include "jobs/stages/classifier_file.h"
+#include "jobs/stages/weight_exchange.h"
 #include "jobs/stages/weights.h"
 #include "models/generator/generator.h"
 #include "storage/feature_set.h"
@@ -67,6 +68,7 @@ static Status read_unseen(GeneratorState *state)
 static void read_loss_config(const Config *config, GeneratorConfig *c)
 {
     c->classification_weight = config_real(config, "generator.classification_weight");
+    c->classification_columns = (int)config_integer(config, "generator.classification_columns");
     c->disentangle = config_bool(config, "generator.disentangle");
     c->align = config_bool(config, "generator.align");
     c->align_seen_seen = config_bool(config, "generator.align_seen_seen");
@@ -74,6 +76,7 @@ static void read_loss_config(const Config *config, GeneratorConfig *c)
     c->align_seen_unseen = config_bool(config, "generator.align_seen_unseen");
     c->weight = config_real(config, "generator.weight");
     c->weight_align = config_real(config, "generator.weight_align");
+    c->weight_unrelated = config_real(config, "generator.weight_unrelated");
     c->weight_relation = config_real(config, "generator.weight_relation");
     c->weight_reconstruction = config_real(config, "generator.weight_reconstruction");
     c->temperature = config_real(config, "generator.temperature");
@@ -102,6 +105,8 @@ static Status read_config(GeneratorState *state)
     c->heads = (int)config_integer(config, "generator.heads");
     c->ffn = (int)config_integer(config, "generator.ffn");
     c->dropout = config_real(config, "generator.dropout");
+    c->encoder_dropout = config_real(config, "generator.encoder_dropout");
+    c->similarity_temperature = config_real(config, "generator.similarity_temperature");
     c->gmmn_dropout = config_real(config, "generator.gmmn_dropout");
     c->noise = config_bool(config, "generator.noise");
     c->rate = config_real(config, "generator.rate");
@@ -112,6 +117,10 @@ static Status read_config(GeneratorState *state)
     for (int i = 0; i < c->sigma_count; i++) c->sigmas[i] = config_list_real(config, "generator.sigmas", i);
     read_loss_config(config, c);
     state->steps = config_integer(config, "generator.steps");
+    if (config_list_count(config, "generator.milestones") != 2)
+        return status_error(STATUS_INVALID, "generator.milestones takes two numbers");
+    for (int i = 0; i < 2; i++) c->milestones[i] = config_list_real(config, "generator.milestones", i);
+    c->total_steps = state->steps;
     state->joint = config_choice(config, "classifier.when") == 0;
     return read_unseen(state);
 }
@@ -212,6 +221,16 @@ static Status create_batches(GeneratorState *state)
     return OK;
 }
 
+static Status generator_fingerprint(const Config *config, Hasher *hasher)
+{
+    const char *weights = config_string(config, "generator.weights");
+    if (weights[0] == '\0') return OK;
+    Hash128 hash;
+    TRY(status_wrap(hash_file(weights, &hash, NULL), "generator.weights"));
+    hasher_add(hasher, &hash, sizeof hash);
+    return OK;
+}
+
 static Status generator_stage_start(const StageContext *context, void **out, int64_t *total)
 {
     GeneratorState *state = memory_alloc_zero(1, sizeof *state);
@@ -222,9 +241,11 @@ static Status generator_stage_start(const StageContext *context, void **out, int
     TRY(read_config(state));
     TRY(read_rows(state));
     TRY(create_generator(state));
+    const char *weights = config_string(context->config, "generator.weights");
+    if (weights[0] != '\0') TRY(status_wrap(weights_import_generator(weights, state->generator), "generator.weights"));
     TRY(create_batches(state));
     LOG_INFO("%lld embeddings, %lld of them of seen objects", (long long)state->rows, (long long)state->seen_rows);
-    *total = state->joint || state->config.kind == GENERATOR_NONE ? state->steps : 2 * state->steps;
+    *total = state->joint || !generator_kind_synthesises(state->config.kind) ? state->steps : 2 * state->steps;
     return OK;
 }
 
@@ -273,7 +294,7 @@ static Status train_classifier(GeneratorState *state, int64_t step, StageMetrics
 static Status generator_stage_step(void *pointer, int64_t step, StageMetrics *metrics)
 {
     GeneratorState *state = pointer;
-    bool none = state->config.kind == GENERATOR_NONE;
+    bool none = !generator_kind_synthesises(state->config.kind);
     if (!none && (state->joint || step < state->steps)) TRY(train_generator(state, step, metrics));
     if (none || state->joint || step >= state->steps) TRY(train_classifier(state, step, metrics));
     return OK;
@@ -370,6 +391,7 @@ const Stage STAGE_DEF_GENERATOR = {
     .version = 1,
     .inputs = 1u << STAGE_EXTRACT,
     .unit = "steps",
+    .fingerprint = generator_fingerprint,
     .start = generator_stage_start,
     .step = generator_stage_step,
     .save = generator_stage_save,

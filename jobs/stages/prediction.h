@@ -1,4 +1,4 @@
-/* From one image's queries to its panoptic result and picture: shared by the
+/* From one image's queries to its panoptic, semantic and instance results: shared by the
  * evaluate stage and the predict command. */
 #ifndef STAGES_PREDICTION_H
 #define STAGES_PREDICTION_H
@@ -18,6 +18,9 @@ typedef struct Prediction {
     float *probabilities;      /* [Q, C + 1] */
     PredictedSegment *found;
     bool *is_thing;            /* [C] */
+    InstanceResult *instances; /* things, best score first; by prediction_find_instances */
+    int instance_count;
+    uint8_t *mask;             /* [height, width]: scratch */
     size_t pixel_capacity, query_capacity;
 } Prediction;
 void prediction_clear(Prediction *prediction);
@@ -27,5 +30,17 @@ Status prediction_make(Prediction *prediction, const Classifier *classifier, con
                        const float *embeddings, const float *masks, int queries, int64_t mask_height,
                        int64_t mask_width, int height, int width);
 PanopticMap prediction_map(const Prediction *prediction);
+
+/* The instances of the same queries, after prediction_make. */
+Status prediction_find_instances(Prediction *prediction, const Classifier *classifier, const float *masks, int queries,
+                                 int64_t mask_height, int64_t mask_width);
+/* Calls `use` for every instance in order of their queries, with its mask: bytes 0 or 1 [height, width]. */
+Status prediction_each_mask(Prediction *prediction, const float *masks, int queries, int64_t mask_height,
+                            int64_t mask_width, Status (*use)(void *context, int instance, const uint8_t *mask),
+                            void *context);
+/* Pixels that each instance shares with each segment of a map [height, width] (0 none, k the k-th), into common
+ * [instances, segments], zeroed. */
+Status prediction_overlap_instances(Prediction *prediction, const float *masks, int queries, int64_t mask_height,
+                                    int64_t mask_width, const uint16_t *map, int segments, int64_t *common);
 
 #endif

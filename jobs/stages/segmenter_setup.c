@@ -6,25 +6,63 @@
 #include "jobs/stages/weights.h"
 #include "storage/class_table.h"
 
+/* The choices of segmenter.backbone from the third on: torchvision's. */
+static const struct { const char *name; bool bottleneck; int blocks[4]; } RESNETS[] = {
+    {"resnet18", false, {2, 2, 2, 2}},
+    {"resnet34", false, {3, 4, 6, 3}},
+    {"resnet50", true, {3, 4, 6, 3}},
+    {"resnet101", true, {3, 4, 23, 3}},
+};
+
+/* A small ResNet as segmenter.width and segmenter.blocks say. */
+static void set_own_resnet(const Config *config, BackboneConfig *b)
+{
+    b->stem = 3;
+    b->width = (int)config_integer(config, "segmenter.width");
+    for (int i = 0; i < 4; i++) {
+        int64_t last = config_list_count(config, "segmenter.blocks") - 1;
+        b->blocks[i] = (int)config_list_integer(config, "segmenter.blocks", i < last ? i : last);
+    }
+}
+
+static BackboneConfig backbone_config_from(const Config *config)
+{
+    const char *name = config_string(config, "segmenter.backbone");
+    BackboneConfig b = {.kind = strcmp(name, "mobilenet_v2") == 0 ? BACKBONE_MOBILENET_V2 : BACKBONE_RESNET};
+    set_own_resnet(config, &b);
+    for (size_t i = 0; i < sizeof RESNETS / sizeof RESNETS[0]; i++) {
+        if (strcmp(name, RESNETS[i].name) != 0) continue;
+        b.stem = 7;
+        b.width = 64;
+        b.bottleneck = RESNETS[i].bottleneck;
+        memcpy(b.blocks, RESNETS[i].blocks, sizeof b.blocks);
+        b.norm = BACKBONE_FROZEN_BATCH_NORM;
+        b.pixels = BACKBONE_PIXELS_IMAGENET;
+    }
+    b.padding = (BackbonePadding)config_choice(config, "segmenter.padding");
+    if (b.kind == BACKBONE_MOBILENET_V2 && b.padding == BACKBONE_PADDING_SYMMETRIC) b.pixels = BACKBONE_PIXELS_IMAGENET;
+    int norm = config_choice(config, "segmenter.norm"), pixels = config_choice(config, "segmenter.pixels");
+    if (norm > 0) b.norm = (BackboneNorm)(norm - 1);
+    if (pixels > 0) b.pixels = (BackbonePixels)(pixels - 1);
+    b.lr_multiplier = config_real(config, "segmenter.backbone_rate");
+    b.frozen_stages = config_bool(config, "segmenter.freeze_backbone") ? 4 : 0;
+    return b;
+}
+
 SegmenterConfig segmenter_config_from(const Config *config, int classes)
 {
     SegmenterConfig s = segmenter_default(classes);
-    s.backbone = config_choice(config, "segmenter.backbone") == 0 ? SEGMENTER_RESNET : SEGMENTER_MOBILENET_V2;
-    s.width = (int)config_integer(config, "segmenter.width");
-    for (int i = 0; i < 4; i++) {
-        int64_t last = config_list_count(config, "segmenter.blocks") - 1;
-        s.blocks[i] = (int)config_list_integer(config, "segmenter.blocks", i < last ? i : last);
-    }
-    s.freeze_backbone = config_bool(config, "segmenter.freeze_backbone");
-    s.backbone_rate = config_real(config, "segmenter.backbone_rate");
-    s.pixel_decoder = config_choice(config, "segmenter.pixel_decoder") == 0 ? SEGMENTER_FPN : SEGMENTER_DEFORMABLE;
+    s.backbone = backbone_config_from(config);
+    s.pixel_decoder = (PixelDecoderKind)config_choice(config, "segmenter.pixel_decoder");
     s.pixel_layers = (int)config_integer(config, "segmenter.pixel_layers");
+    s.pixel_ffn = (int)config_integer(config, "segmenter.pixel_ffn");
     s.dim = (int)config_integer(config, "segmenter.dim");
     s.mask_dim = s.dim;
     s.heads = (int)config_integer(config, "segmenter.heads");
     s.ffn = (int)config_integer(config, "segmenter.ffn");
     s.layers = (int)config_integer(config, "segmenter.layers");
     s.queries = (int)config_integer(config, "segmenter.queries");
+    s.decay_biases = config_bool(config, "train.decay_biases");
     s.criterion.points = config_integer(config, "segmenter.points");
     s.criterion.class_weight = config_real(config, "segmenter.class_weight");
     s.criterion.mask_weight = config_real(config, "segmenter.mask_weight");

@@ -1,5 +1,5 @@
-/* Stage "shard": COCO panoptic JSON, PNG and JPEG to HDF5 shards. A step is
- * one shard on every rank. */
+/* Stage "shard": a data set in any of the layouts of storage/coco.h to HDF5
+ * shards. A step is one shard on every rank. */
 #include <string.h>
 
 #include "framework/files.h"
@@ -12,26 +12,22 @@ typedef struct ShardState {
     Import *import;
     Comm *comm;
     int64_t shards;
-    char *paths[6];
+    char *paths[6], *classes; /* NULL: none */
     char **unseen;
     size_t unseen_count;
 } ShardState;
 
 enum { TRAIN_JSON, TRAIN_IMAGES, TRAIN_PANOPTIC, VAL_JSON, VAL_IMAGES, VAL_PANOPTIC, PATH_COUNT };
-static const char *const PATH_KEYS[PATH_COUNT] = {"data.train_json", "data.train_images", "data.train_panoptic",
-                                                  "data.val_json",   "data.val_images",   "data.val_panoptic"};
-
-/* The panoptic folder lies beside its JSON and has its name, unless told otherwise. */
-static char *default_panoptic(const char *json)
-{
-    size_t length = strlen(json);
-    if (length > 5 && strcmp(json + length - 5, ".json") == 0) length -= 5;
-    return memory_format("%.*s", (int)length, json);
-}
+_Static_assert((int)TRAIN_PANOPTIC == (int)IMPORT_PATH_PNGS && (int)VAL_JSON == (int)IMPORT_PATH_COUNT,
+               "a split's paths in the layouts' order");
+static const char *const PATH_KEYS[PATH_COUNT + 1] = {"data.train_json", "data.train_images", "data.train_panoptic",
+                                                      "data.val_json",   "data.val_images",   "data.val_panoptic",
+                                                      "data.classes"};
 
 static void clear_state(ShardState *state)
 {
     for (int i = 0; i < PATH_COUNT; i++) memory_free(state->paths[i]);
+    memory_free(state->classes);
     names_free(state->unseen, state->unseen_count);
 }
 
@@ -58,22 +54,40 @@ static Status read_unseen(const Config *config, ShardState *state)
     return OK;
 }
 
+/* Each path as its key says, or else where the layout has it; the PNGs of a panoptic JSON have its name. */
+static Status read_paths(const Config *config, ImportFormat format, ShardState *state)
+{
+    for (int i = 0; i < PATH_COUNT; i++) {
+        const char *given = config_string(config, PATH_KEYS[i]);
+        if (given[0] == '\0') given = import_default_path(format, i / IMPORT_PATH_COUNT, i % IMPORT_PATH_COUNT);
+        if (given != NULL) {
+            TRY(data_path_of(config, given, &state->paths[i]));
+        } else if (format == IMPORT_COCO_PANOPTIC) {
+            const char *json = state->paths[i - IMPORT_PATH_PNGS];
+            const size_t length = strlen(json), ending = length > 5 && strcmp(json + length - 5, ".json") == 0 ? 5 : 0;
+            state->paths[i] = memory_format("%.*s", (int)(length - ending), json);
+            if (state->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
+        }
+    }
+    const char *classes = config_string(config, "data.classes");
+    if (classes[0] == '\0') classes = import_default_classes(format);
+    return classes == NULL ? OK : data_path_of(config, classes, &state->classes);
+}
+
 /* Fills `options` from the config; what it points to lives in `state`. */
 static Status read_options(const Config *config, ShardState *state, ImportOptions *options)
 {
-    for (int i = 0; i < PATH_COUNT; i++) {
-        bool panoptic = i == TRAIN_PANOPTIC || i == VAL_PANOPTIC;
-        if (panoptic && config_string(config, PATH_KEYS[i])[0] == '\0') {
-            state->paths[i] = default_panoptic(state->paths[i - 2]);
-            if (state->paths[i] == NULL) return status_no_memory(256, "paths of the data set");
-        } else {
-            TRY(data_path(config, PATH_KEYS[i], &state->paths[i]));
-        }
-    }
+    ImportFormat format;
+    if (!import_format_from_name(config_string(config, "data.format"), &format))
+        return status_error(STATUS_INTERNAL, "data.format: no layout '%s'", config_string(config, "data.format"));
+    TRY(read_paths(config, format, state));
     TRY(read_unseen(config, state));
     *options = (ImportOptions){
         .train = {state->paths[TRAIN_JSON], state->paths[TRAIN_IMAGES], state->paths[TRAIN_PANOPTIC]},
         .val = {state->paths[VAL_JSON], state->paths[VAL_IMAGES], state->paths[VAL_PANOPTIC]},
+        .format = format,
+        .classes = state->classes,
+        .encoded = strcmp(config_string(config, "data.store"), "encoded") == 0,
         .unseen = state->unseen,
         .unseen_count = (int)state->unseen_count,
         .ignore_unseen = strcmp(config_string(config, "data.unseen_rule"), "ignore") == 0,

@@ -22,6 +22,7 @@ static const unsigned char backward_reads[] = {
     [OP_GATHER] = READS_NOTHING, [OP_SWAP_MIDDLE] = READS_NOTHING,
     [OP_CROSS_ENTROPY] = READS_NOTHING, [OP_L1_LOSS] = READS_IN, [OP_SOFTMAX_KL] = READS_NOTHING, [OP_MMD_LOSS] = READS_BOTH,
     [OP_MEAN] = READS_NOTHING, [OP_TOTAL] = READS_NOTHING,
+    [OP_FOLD_SCALE] = READS_NOTHING, [OP_FOLD_SHIFT] = READS_NOTHING,
 };
 _Static_assert(sizeof backward_reads / sizeof backward_reads[0] == OP_KIND_COUNT, "every op has its row");
 

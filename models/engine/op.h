@@ -20,7 +20,8 @@
     X(OP_GATHER, gather) X(OP_SWAP_MIDDLE, swap_middle)                          \
     X(OP_CROSS_ENTROPY, cross_entropy) X(OP_L1_LOSS, l1_loss)                    \
     X(OP_SOFTMAX_KL, softmax_kl) X(OP_MMD_LOSS, mmd_loss) X(OP_MEAN, mean)       \
-    X(OP_TOTAL, total)
+    X(OP_TOTAL, total)                                                           \
+    X(OP_FOLD_SCALE, fold_scale) X(OP_FOLD_SHIFT, fold_shift)
 
 typedef enum OpKind {
 #define X(kind, name) kind,

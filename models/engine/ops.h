@@ -49,6 +49,12 @@ Tensor *graph_add_attention_mask(Graph *g, Tensor *logits, int64_t height, int64
 Tensor *graph_add_deformable_attention(Graph *g, Tensor *value, Tensor *locations, Tensor *weights, int heads,
                                        int levels, int points, const int64_t *sizes);
 
+/* -- a fixed batch norm folded into the convolution before it: conv(x, w) normed is conv(x, scaled w) + shift -- */
+/* w [O, ...], gamma and variance [O] -> w, each row times its gamma / sqrt(variance + epsilon). Gradient to w only. */
+Tensor *graph_add_fold_scale(Graph *g, Tensor *w, Tensor *gamma, Tensor *variance, double epsilon);
+/* all [O] -> beta - mean * gamma / sqrt(variance + epsilon). No gradient. */
+Tensor *graph_add_fold_shift(Graph *g, Tensor *gamma, Tensor *beta, Tensor *mean, Tensor *variance, double epsilon);
+
 /* -- norms -- */
 /* x [..., D], scale and shift [D] */
 Tensor *graph_add_layer_norm(Graph *g, Tensor *x, Tensor *scale, Tensor *shift, double epsilon);

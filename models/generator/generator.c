@@ -17,15 +17,21 @@ const char *generator_kind_name(GeneratorKind kind)
     return (unsigned)kind < GENERATOR_KIND_COUNT ? names[kind] : "unknown";
 }
 
+bool generator_kind_synthesises(GeneratorKind kind)
+{
+    return kind == GENERATOR_GMMN || kind == GENERATOR_PRIMITIVE;
+}
+
 GeneratorConfig generator_config_default(void)
 {
     return (GeneratorConfig){
         .kind = GENERATOR_PRIMITIVE, .dtype = DTYPE_F32, .rows = 96, .primitives = 400, .layers = 3, .heads = 8,
-        .ffn = 1024, .dropout = 0.1, .gmmn_dropout = 0.4, .noise = true, .classification_weight = 0.001,
+        .ffn = 1024, .dropout = 0.1, .encoder_dropout = 0.1, .gmmn_dropout = 0.4, .noise = true,
+        .classification_weight = 0.001, .classification_columns = 156,
         .disentangle = true, .align = true, .align_seen_seen = true, .align_unseen_unseen = true,
-        .align_seen_unseen = true, .weight = 1e-4, .weight_align = 1, .weight_relation = 1,
+        .align_seen_unseen = true, .weight = 1e-4, .weight_align = 1, .weight_unrelated = 0.5, .weight_relation = 1,
         .weight_reconstruction = 0.5, .temperature = 0.1, .sigmas = {2, 5, 10, 20, 40, 80}, .sigma_count = 6,
-        .rate = 5e-4, .unseen_choice = 5, .unseen_weight = 5, .no_object_weight = 0.1,
+        .rate = 5e-4, .milestones = {1, 1}, .similarity_temperature = 0.1, .unseen_choice = 5, .unseen_weight = 5, .no_object_weight = 0.1,
         .classifier_optimizer = {OPTIMIZER_ADAM, 0, 0.9, 0.999, 1e-8, 0}, .classifier_rate = 1e-3,
     };
 }
@@ -51,10 +57,13 @@ static Status check_config(const GeneratorConfig *config)
                                 config->unseen[i]);
     }
     if (config->kind == GENERATOR_NONE) return OK;
+    TRY(check_range("the size of a class vector", config->vector_dim, 1, large));
+    if (!(config->similarity_temperature > 0))
+        return status_error(STATUS_INVALID, "generator.similarity_temperature is not above 0");
+    if (config->kind == GENERATOR_PROJECTION) return OK;
     if (config->unseen_count < 1)
         return status_error(STATUS_INVALID, "the split has no unseen class, so there is nothing to synthesise: set "
                                             "generator.kind to none");
-    TRY(check_range("the size of a class vector", config->vector_dim, 1, large));
     TRY(check_range("generator.rows", config->rows, 2, large));
     TRY(check_range("generator.ffn", config->ffn, 1, large));
     TRY(check_range("classifier.unseen_choice", config->unseen_choice, 1, large));
@@ -77,10 +86,10 @@ static Status keep_inputs(Generator *generator, const GeneratorConfig *config, c
     const size_t dim = (size_t)config->embed_dim;
     generator->config = *config;
     generator->config.unseen = NULL;
-    const bool synthesises = config->kind != GENERATOR_NONE;
+    const bool synthesises = generator_kind_synthesises(config->kind), vectors_used = config->kind != GENERATOR_NONE;
     generator->choice = !synthesises ? 0
                         : config->unseen_choice < config->unseen_count ? config->unseen_choice : config->unseen_count;
-    size_t vectors = synthesises ? classes * (size_t)config->vector_dim : 1;
+    size_t vectors = vectors_used ? classes * (size_t)config->vector_dim : 1;
     size_t step_rows = synthesises ? (size_t)config->rows + unseen : 0;
     size_t rows = (size_t)config->classifier_rows + (size_t)generator->choice;
     if (rows < step_rows) rows = step_rows;
@@ -94,15 +103,19 @@ static Status keep_inputs(Generator *generator, const GeneratorConfig *config, c
     generator->wide = config->dtype == DTYPE_F64 ? memory_alloc_zero(rows * dim, sizeof *generator->wide) : NULL;
     generator->ids = memory_alloc_zero(rows, sizeof *generator->ids);
     generator->order = memory_alloc_zero(unseen + 1, sizeof *generator->order);
+    generator->seen_first = memory_alloc_zero(classes + 1, sizeof *generator->seen_first);
     if (copied == NULL || generator->is_unseen == NULL || generator->class_vectors == NULL ||
-        generator->values == NULL || generator->ids == NULL || generator->order == NULL ||
+        generator->values == NULL || generator->ids == NULL || generator->order == NULL || generator->seen_first == NULL ||
         (config->dtype == DTYPE_F64 && generator->wide == NULL))
         return status_no_memory(rows * dim * sizeof(float), "a generator");
     for (size_t i = 0; i < unseen; i++) {
         copied[i] = config->unseen[i];
         generator->is_unseen[config->unseen[i]] = true;
     }
-    for (size_t i = 0; synthesises && i < vectors; i++) generator->class_vectors[i] = (double)class_vectors[i];
+    int32_t seen_rank = 0, unseen_rank = (int32_t)(classes - unseen);
+    for (size_t c = 0; c < classes; c++) generator->seen_first[c] = generator->is_unseen[c] ? unseen_rank++ : seen_rank++;
+    generator->seen_first[classes] = (int32_t)classes;
+    for (size_t i = 0; vectors_used && i < vectors; i++) generator->class_vectors[i] = (double)class_vectors[i];
     return OK;
 }
 
@@ -114,11 +127,21 @@ static void fill_parameter(Parameter *parameter, Dtype dtype, const float *value
     }
 }
 
-static Status make_parameters(Generator *generator, const float *weight, const float *bias, uint64_t seed)
+/* The classifier's own, which start from the given ones. */
+static Status make_classifier(Generator *generator, const float *weight, const float *bias, uint64_t seed)
 {
     const GeneratorConfig *config = &generator->config;
     const int64_t outputs = config->classes + 1;
     TRY(parameters_create(config->dtype, &generator->classifier));
+    if (config->kind == GENERATOR_PROJECTION) {
+        projection_declare(generator->classifier, config);
+        TRY(parameters_allocate(generator->classifier, seed));
+        size_t last = (size_t)config->classes;
+        fill_parameter(parameters_find(generator->classifier, "no_object.weight"), config->dtype,
+                       weight + last * (size_t)config->embed_dim);
+        fill_parameter(parameters_find(generator->classifier, "no_object.bias"), config->dtype, bias + last);
+        return OK;
+    }
     Parameter *fc_weight = parameters_add(generator->classifier, "new_fc.weight", 2,
                                           (int64_t[]){outputs, config->embed_dim}, (Init){INIT_ZERO, 0});
     Parameter *fc_bias = parameters_add(generator->classifier, "new_fc.bias", 1, (int64_t[]){outputs},
@@ -126,8 +149,15 @@ static Status make_parameters(Generator *generator, const float *weight, const f
     TRY(parameters_allocate(generator->classifier, seed));
     fill_parameter(fc_weight, config->dtype, weight);
     fill_parameter(fc_bias, config->dtype, bias);
+    return OK;
+}
+
+static Status make_parameters(Generator *generator, const float *weight, const float *bias, uint64_t seed)
+{
+    const GeneratorConfig *config = &generator->config;
+    TRY(make_classifier(generator, weight, bias, seed));
     TRY(optimizer_create(config->classifier_optimizer, generator->classifier, &generator->classifier_optimizer));
-    if (config->kind == GENERATOR_NONE) return OK;
+    if (!generator_kind_synthesises(config->kind)) return OK;
     TRY(parameters_create(config->dtype, &generator->parameters));
     networks_declare(generator->parameters, config);
     TRY(parameters_allocate(generator->parameters, seed));
@@ -146,10 +176,11 @@ Status generator_create(const Backend *backend, const GeneratorConfig *config, c
     made->backend = backend;
     Status status = keep_inputs(made, config, class_vectors);
     if (status == OK) status = make_parameters(made, classifier_weight, classifier_bias, seed);
-    if (status == OK) status = graphs_build_classifier(made);
-    if (status == OK && config->kind != GENERATOR_NONE) status = graphs_build_step(made);
+    bool projects = config->kind == GENERATOR_PROJECTION, synthesises = generator_kind_synthesises(config->kind);
+    if (status == OK) status = projects ? projection_build(made) : graphs_build_classifier(made);
+    if (status == OK && synthesises) status = graphs_build_step(made);
     /* Compiled as for training: the published classifier step draws with dropout. */
-    if (status == OK && config->kind != GENERATOR_NONE)
+    if (status == OK && synthesises)
         status = graphs_build_synthesis(made, &made->choice_graph, made->choice, true);
     if (status != OK) {
         generator_destroy(made);
@@ -174,6 +205,7 @@ void generator_destroy(Generator *generator)
     memory_free(generator->wide);
     memory_free(generator->ids);
     memory_free(generator->order);
+    memory_free(generator->seen_first);
     memory_free(generator);
 }
 
@@ -192,6 +224,7 @@ static void read_parameter(const Parameter *parameter, Dtype dtype, float *value
 Status generator_classifier_weights(const Generator *generator, float *weight, float *bias)
 {
     Dtype dtype = generator->config.dtype;
+    if (generator->config.kind == GENERATOR_PROJECTION) return projection_classifier(generator, weight, bias);
     read_parameter(parameters_find(generator->classifier, "new_fc.weight"), dtype, weight);
     read_parameter(parameters_find(generator->classifier, "new_fc.bias"), dtype, bias);
     return OK;

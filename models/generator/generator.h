@@ -19,7 +19,8 @@
 #define GENERATOR_KINDS(X)            \
     X(GENERATOR_NONE, "none")         \
     X(GENERATOR_GMMN, "gmmn")         \
-    X(GENERATOR_PRIMITIVE, "primitive")
+    X(GENERATOR_PRIMITIVE, "primitive") \
+    X(GENERATOR_PROJECTION, "projection") /* synthesises nothing: embeddings are projected into the semantic space */
 
 typedef enum GeneratorKind {
 #define X(kind, name) kind,
@@ -28,6 +29,8 @@ typedef enum GeneratorKind {
     GENERATOR_KIND_COUNT
 } GeneratorKind;
 const char *generator_kind_name(GeneratorKind kind);
+/* Whether the kind makes embeddings; else there is the classifier alone to train. */
+bool generator_kind_synthesises(GeneratorKind kind);
 
 #define GENERATOR_MAX_SIGMAS 8 /* the engine's limit */
 
@@ -44,24 +47,30 @@ typedef struct GeneratorConfig {
 
     int primitives, layers, heads;   /* PRIMITIVE only */
     int ffn;                         /* hidden size of the feed-forward layers (PRIMITIVE) and of the MLP (GMMN) */
-    double dropout;                  /* of the transformer, encoders and decoder */
+    double dropout;                  /* of the transformer */
+    double encoder_dropout;          /* of the encoders and the decoder of disentanglement */
     double gmmn_dropout;             /* of the MLP */
     bool noise;                      /* PRIMITIVE: normal noise after cross-attention. GMMN always has its own */
 
     double classification_weight;    /* of the cross-entropy of synthetic seen embeddings */
-    int classification_columns;      /* the published loss sees only the classifier's first 156 columns; 0: all */
+    int classification_columns;      /* the published loss sees only the classifier's first 156 columns, where seen
+                                        classes come first: of 171 the seen ones; 0: all */
     bool disentangle;                /* encoders, decoder, relation net; without, alignment is of the embedding itself */
     bool align;                      /* any alignment; the terms, each with a third of the weight: */
     bool align_seen_seen, align_unseen_unseen, align_seen_unseen;
     double weight;                   /* w, of all of the following together */
     double weight_align;             /* w1, of alignment and of the unrelated part's KL */
+    double weight_unrelated;         /* of that KL beside alignment */
     double weight_relation;          /* w2, of the relation net */
     double weight_reconstruction;    /* w3 */
     double temperature;              /* of all KL terms */
     double sigmas[GENERATOR_MAX_SIGMAS]; /* bandwidths of the moment matching */
     int sigma_count;
-    double rate;                     /* Adam's learning rate */
+    double rate;                     /* Adam's learning rate, */
+    double milestones[2];            /* a tenth of it from these shares of total_steps on; */
+    int64_t total_steps;             /* 0: always the same */
 
+    double similarity_temperature;   /* PROJECTION: similarities are divided by it */
     int classifier_rows;             /* real embeddings a classifier step, padding included */
     int unseen_choice;               /* K, unseen classes synthesised a classifier step; at most all are */
     double unseen_weight;            /* of unseen classes in the classifier's loss */
@@ -76,7 +85,7 @@ GeneratorConfig generator_config_default(void);
 /* One generator step's terms, each unweighted; 0 where switched off. */
 typedef struct GeneratorLosses {
     double total;           /* mmd + classification_weight * classification + weight * [weight_align * (alignment +
-                               0.5 * unrelated) + weight_relation * 0.2 * relation + weight_reconstruction *
+                               weight_unrelated * unrelated) + weight_relation * 0.2 * relation + weight_reconstruction *
                                reconstruction] */
     double mmd;
     double classification;
@@ -101,7 +110,7 @@ void generator_destroy(Generator *generator); /* NULL is fine */
 /* Forward, all losses, backward, one Adam step. real [rows, embed_dim], labels
  * [rows] seen classes; an unseen label is STATUS_INTERNAL (the inductive rule).
  * STATUS_NON_FINITE names the first loss that is not finite and leaves the
- * parameters as they were. Kind NONE: does nothing. `losses` may be NULL. */
+ * parameters as they were. Kinds that synthesise nothing: does nothing. `losses` may be NULL. */
 Status generator_step(Generator *generator, const float *real, const int32_t *labels, uint64_t seed, uint64_t step,
                       GeneratorLosses *losses);
 
@@ -109,18 +118,19 @@ Status generator_step(Generator *generator, const float *real, const int32_t *la
  * cross-entropy of the classifier on them and on the real rows, and updates
  * the classifier only. embeddings [classifier_rows, embed_dim], labels
  * [classifier_rows]: a seen class, `classes` for no object, -1 for a row that
- * is padding. Errors as of generator_step. Kind NONE: real rows only. */
+ * is padding. Errors as of generator_step. Kind NONE: real rows only.
+ * PROJECTION: those too, of which the classifier is made (projection.c). */
 Status classifier_step(Generator *generator, const float *embeddings, const int32_t *labels, uint64_t seed,
                        uint64_t step, double *loss);
 
 /* Embeddings of `count` classes (any, repeats give different draws) into out
- * [count, embed_dim], without dropout. Kind NONE: STATUS_INVALID. */
+ * [count, embed_dim], without dropout. Kinds that synthesise nothing: STATUS_INVALID. */
 Status generator_synthesize(Generator *generator, const int32_t *classes, int64_t count, uint64_t seed, float *out);
 
-/* For checkpoints, reports and tests. NULL where kind is NONE: the first two. Owned by the generator. Published
+/* For checkpoints, reports and tests. NULL where nothing is synthesised: the first two. Owned by the generator. Published
  * names: "fc_projection.weight", "dict_feature.weight", "generator.layers.0.norm1.bias", "gmmn.model.0.weight",
  * "projection_related.encoder.0.weight", "relation.fc1.weight", ...; the classifier is "new_fc.weight"
- * [classes + 1, embed_dim] and "new_fc.bias". */
+ * [classes + 1, embed_dim] and "new_fc.bias"; PROJECTION's are "projection.*" and "no_object.*". */
 Parameters *generator_parameters(Generator *generator);
 Optimizer *generator_optimizer(Generator *generator);
 Parameters *generator_classifier_parameters(Generator *generator);

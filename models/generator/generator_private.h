@@ -31,6 +31,7 @@ typedef struct StepGraph {
     Tensor *real;                        /* [rows, D] */
     Tensor *labels;                      /* I32 [rows] */
     Tensor *unseen_labels;               /* I32 [unseen_count]: 0, 1, 2, ... */
+    Tensor *columns, *column_labels;     /* I32 [classification_columns] of the classifier, [rows] among them; NULL: all */
     Tensor *target;                      /* [rows + unseen, D]; NULL without disentanglement */
     Tensor *related, *unrelated, *rebuilt, *scores_seen;
     Tensor *terms[TERM_COUNT];           /* NULL where switched off */
@@ -60,6 +61,7 @@ struct Generator {
     double *wide;                        /* the same in double, for F64 graphs; NULL for F32 */
     int32_t *ids;                        /* of the longest list of rows */
     int64_t *order;                      /* [unseen_count] */
+    int32_t *seen_first;                 /* [C + 1]: each class's place where seen classes come first; the last stays */
     GeneratorDrawHook *hook;
     void *hook_context;
 };
@@ -69,6 +71,11 @@ Status graphs_build_synthesis(Generator *generator, SynthesisGraph *synthesis, i
 Status graphs_build_step(Generator *generator);
 Status graphs_build_classifier(Generator *generator);
 void graphs_destroy(Generator *generator);
+
+/* projection.c: the classifier of kind PROJECTION, its graph in generator->classifier_graph. */
+void projection_declare(Parameters *parameters, const GeneratorConfig *config);
+Status projection_build(Generator *generator);
+Status projection_classifier(const Generator *generator, float *weight, float *bias);
 
 /* Copies between floats here and a float tensor (data or grad) of any graph dtype. */
 Status generator_upload(Generator *generator, Tensor *tensor, void *to, const float *values);

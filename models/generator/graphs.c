@@ -109,8 +109,8 @@ static void add_disentanglement(Generator *generator, StepGraph *step)
     Tensor *fake = step->synthesis.fake;
     int64_t all = step->synthesis.rows, dim = config->embed_dim;
     step->target = graph_add_input(graph, graph_dtype(graph), 2, (int64_t[]){all, dim}, false);
-    step->related = networks_add_encoder(graph, parameters, "projection_related", fake, config->dropout);
-    step->unrelated = networks_add_encoder(graph, parameters, "projection_unrelated", fake, config->dropout);
+    step->related = networks_add_encoder(graph, parameters, "projection_related", fake, config->encoder_dropout);
+    step->unrelated = networks_add_encoder(graph, parameters, "projection_unrelated", fake, config->encoder_dropout);
     step->terms[TERM_UNRELATED] =
         half_sum(graph,
                  add_kl(generator, graph, seen_rows(generator, graph, step->unrelated),
@@ -118,7 +118,8 @@ static void add_disentanglement(Generator *generator, StepGraph *step)
                  add_kl(generator, graph, unseen_rows(generator, graph, step->unrelated),
                         unseen_rows(generator, graph, step->target)));
 
-    step->rebuilt = networks_add_decoder(graph, parameters, step->related, step->unrelated, config->dropout);
+    step->rebuilt = networks_add_decoder(graph, parameters, step->related, step->unrelated,
+                                         config->encoder_dropout);
     step->terms[TERM_RECONSTRUCTION] = half_sum(
         graph,
         graph_add_l1_loss(graph, seen_rows(generator, graph, step->rebuilt), seen_rows(generator, graph, fake)),
@@ -138,10 +139,17 @@ static Tensor *add_classification(Generator *generator, StepGraph *step, Tensor 
 {
     const GeneratorConfig *config = &generator->config;
     Graph *graph = step->synthesis.graph;
-    Tensor *logits = networks_add_linear(graph, generator->classifier, "new_fc", fake_seen);
-    if (config->classification_columns > 0 && config->classification_columns < config->classes + 1)
-        logits = graph_add_slice(graph, logits, 1, 0, config->classification_columns);
-    return graph_add_cross_entropy(graph, logits, step->labels, NULL);
+    int64_t columns = config->classification_columns;
+    if (columns == 0 || columns > config->classes)
+        return graph_add_cross_entropy(graph, networks_add_linear(graph, generator->classifier, "new_fc", fake_seen),
+                                       step->labels, NULL);
+    step->columns = graph_add_input(graph, DTYPE_I32, 1, &columns, false);
+    step->column_labels = graph_add_input(graph, DTYPE_I32, 1, (int64_t[]){config->rows}, false);
+    Tensor *weight = graph_add_parameter(graph, parameters_find(generator->classifier, "new_fc.weight"));
+    Tensor *bias = graph_add_parameter(graph, parameters_find(generator->classifier, "new_fc.bias"));
+    Tensor *logits = graph_add_linear(graph, fake_seen, graph_add_gather(graph, weight, step->columns),
+                                      graph_add_gather(graph, bias, step->columns));
+    return graph_add_cross_entropy(graph, logits, step->column_labels, NULL);
 }
 
 static Tensor *add_total(const GeneratorConfig *config, Graph *graph, Tensor *const *terms)
@@ -150,7 +158,7 @@ static Tensor *add_total(const GeneratorConfig *config, Graph *graph, Tensor *co
     const struct { GeneratorTerm term; double weight; } parts[] = {
         {TERM_CLASSIFICATION, config->classification_weight},
         {TERM_ALIGNMENT, w * config->weight_align},
-        {TERM_UNRELATED, w * config->weight_align * 0.5},
+        {TERM_UNRELATED, w * config->weight_align * config->weight_unrelated},
         {TERM_RELATION, w * config->weight_relation * 0.2},
         {TERM_RECONSTRUCTION, w * config->weight_reconstruction},
     };

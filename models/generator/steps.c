@@ -101,13 +101,25 @@ static Status read_losses(Generator *generator, uint64_t step, GeneratorLosses *
     return OK;
 }
 
+/* The classifier's columns that the classification loss sees, and the labels among them: seen classes first. */
+static Status upload_columns(Generator *generator, const int32_t *labels)
+{
+    StepGraph *graph = &generator->step;
+    if (graph->columns == NULL) return OK;
+    for (int32_t c = 0; c <= generator->config.classes; c++)
+        if (generator->seen_first[c] < graph->columns->count) generator->ids[generator->seen_first[c]] = c;
+    TRY(upload_ids(generator, graph->columns, generator->ids));
+    for (int i = 0; i < generator->config.rows; i++) generator->ids[i] = generator->seen_first[labels[i]];
+    return upload_ids(generator, graph->column_labels, generator->ids);
+}
+
 Status generator_gradients(Generator *generator, const float *real, const int32_t *labels, uint64_t seed,
                            uint64_t step, GeneratorLosses *losses)
 {
     GeneratorLosses unwanted;
     if (losses == NULL) losses = &unwanted;
     memset(losses, 0, sizeof *losses);
-    if (generator->config.kind == GENERATOR_NONE) return OK;
+    if (!generator_kind_synthesises(generator->config.kind)) return OK;
     const GeneratorConfig *config = &generator->config;
     StepGraph *graph = &generator->step;
     TRY(check_labels(generator, labels, config->rows, 0, config->classes - 1));
@@ -116,6 +128,7 @@ Status generator_gradients(Generator *generator, const float *real, const int32_
     memcpy(generator->ids + config->rows, config->unseen, (size_t)config->unseen_count * sizeof *labels);
     TRY(upload_ids(generator, graph->synthesis.classes, generator->ids));
     TRY(upload_ids(generator, graph->labels, labels));
+    TRY(upload_columns(generator, labels));
     for (int32_t i = 0; i < config->unseen_count; i++) generator->ids[i] = i;
     TRY(upload_ids(generator, graph->unseen_labels, generator->ids));
     TRY(generator_upload(generator, graph->real, graph->real->data, real));
@@ -135,10 +148,14 @@ Status generator_step(Generator *generator, const float *real, const int32_t *la
                       GeneratorLosses *losses)
 {
     TRY(generator_gradients(generator, real, labels, seed, step, losses));
-    if (generator->config.kind == GENERATOR_NONE) return OK;
+    const GeneratorConfig *config = &generator->config;
+    if (!generator_kind_synthesises(config->kind)) return OK;
     double norm;
     TRY(optimizer_clip(generator->parameters, 0, &norm)); /* no clipping: only for the check that all are finite */
-    return optimizer_step(generator->optimizer, generator->config.rate);
+    const Schedule schedule = {.kind = config->total_steps > 0 ? SCHEDULE_STEPS : SCHEDULE_CONSTANT, .rate = config->rate,
+                               .total_steps = config->total_steps,
+                               .milestones = {config->milestones[0], config->milestones[1]}};
+    return optimizer_step(generator->optimizer, schedule_rate(&schedule, (int64_t)step));
 }
 
 /* K unseen classes without repetition, and their embeddings in generator->values. */
@@ -176,6 +193,11 @@ Status classifier_gradients(Generator *generator, const float *embeddings, const
         const Tensor *fake = generator->choice_graph.fake;
         TRY(generator_download(generator, fake, fake->data, generator->values + rows * dim));
     }
+    /* a projection is trained among seen classes and no object only */
+    for (int64_t i = 0; config->kind == GENERATOR_PROJECTION && i < rows; i++)
+        if (labels[i] >= 0)
+            generator->ids[i] = labels[i] == config->classes ? config->classes - config->unseen_count
+                                                             : generator->seen_first[labels[i]];
     memcpy(generator->values, embeddings, (size_t)(rows * dim) * sizeof *embeddings);
     TRY(generator_upload(generator, graph->embeddings, graph->embeddings->data, generator->values));
     TRY(upload_ids(generator, graph->labels, generator->ids));
@@ -201,7 +223,8 @@ Status generator_synthesize(Generator *generator, const int32_t *classes, int64_
 {
     const GeneratorConfig *config = &generator->config;
     SynthesisGraph *synthesis = &generator->synthesis;
-    if (config->kind == GENERATOR_NONE) return status_error(STATUS_INVALID, "generator.kind none synthesises nothing");
+    if (!generator_kind_synthesises(config->kind))
+        return status_error(STATUS_INVALID, "generator.kind %s synthesises nothing", generator_kind_name(config->kind));
     for (int64_t i = 0; i < count; i++)
         if (classes[i] < 0 || classes[i] >= config->classes)
             return status_error(STATUS_INVALID, "class %d is not 0 to %d", classes[i], config->classes - 1);

@@ -29,15 +29,34 @@ Tensor *module_parameter(const Scope *scope, const char *name, int rank, const i
     return graph_add_parameter(scope->graph, found);
 }
 
-Tensor *module_conv(const Scope *scope, Tensor *x, const char *name, const ConvShape *shape)
+static Tensor *conv_weight(const Scope *scope, const char *name, const ConvShape *shape)
 {
     int64_t groups = shape->geometry.groups == 0 ? 1 : shape->geometry.groups;
-    Tensor *weight = module_parameter(scope, join(name, ".weight").text, 4,
-                                      (int64_t[]){shape->out, shape->in / groups, shape->kernel, shape->kernel},
-                                      shape->init);
-    Tensor *bias = NULL;
+    return module_parameter(scope, join(name, ".weight").text, 4,
+                            (int64_t[]){shape->out, shape->in / groups, shape->kernel, shape->kernel}, shape->init);
+}
+
+Tensor *module_conv(const Scope *scope, Tensor *x, const char *name, const ConvShape *shape)
+{
+    Tensor *weight = conv_weight(scope, name, shape), *bias = NULL;
     if (shape->bias) bias = module_parameter(scope, join(name, ".bias").text, 1, &shape->out, (Init){INIT_ZERO, 0});
     return scope->graph == NULL ? NULL : graph_add_conv2d(scope->graph, x, weight, bias, shape->geometry);
+}
+
+Tensor *module_conv_frozen_norm(const Scope *scope, Tensor *x, const char *name, const char *norm, const ConvShape *shape)
+{
+    Tensor *weight = conv_weight(scope, name, shape);
+    Scope fixed = *scope;
+    fixed.frozen = true;
+    const Init one = {INIT_ONE, 0}, zero = {INIT_ZERO, 0};
+    Tensor *gamma = module_parameter(&fixed, join(norm, ".weight").text, 1, &shape->out, one);
+    Tensor *beta = module_parameter(&fixed, join(norm, ".bias").text, 1, &shape->out, zero);
+    Tensor *mean = module_parameter(&fixed, join(norm, ".running_mean").text, 1, &shape->out, zero);
+    Tensor *variance = module_parameter(&fixed, join(norm, ".running_var").text, 1, &shape->out, one);
+    if (scope->graph == NULL) return NULL;
+    weight = graph_add_fold_scale(scope->graph, weight, gamma, variance, NORM_EPSILON);
+    Tensor *shift = graph_add_fold_shift(scope->graph, gamma, beta, mean, variance, NORM_EPSILON);
+    return graph_add_conv2d(scope->graph, x, weight, shift, shape->geometry);
 }
 
 Tensor *module_linear(const Scope *scope, Tensor *x, const char *name, int64_t in, int64_t out, Init init, Init bias)

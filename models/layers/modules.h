@@ -26,6 +26,9 @@ typedef struct ConvShape {
 } ConvShape;
 /* NAME.weight [out, in/groups, kernel, kernel] and NAME.bias [out] */
 Tensor *module_conv(const Scope *scope, Tensor *x, const char *name, const ConvShape *shape);
+/* The same without bias, then a batch norm of fixed scale, shift and statistics, folded into the weight: NORM.weight,
+ * .bias, .running_mean and .running_var [out], the identity at first and never trained; epsilon 1e-5. */
+Tensor *module_conv_frozen_norm(const Scope *scope, Tensor *x, const char *name, const char *norm, const ConvShape *shape);
 /* NAME.weight [out, in], drawn from `init`, and NAME.bias [out], from `bias` */
 Tensor *module_linear(const Scope *scope, Tensor *x, const char *name, int64_t in, int64_t out, Init init, Init bias);
 /* NAME.weight, starting at `start`, and NAME.bias, at 0; epsilon 1e-5 */

@@ -27,18 +27,29 @@ typedef struct Placement {
     double brightness, contrast, saturation;
 } Placement;
 
-/* A crop smaller than the scaled image lies anywhere inside it; a larger one holds the image anywhere inside. */
-static double draw_offset(Random *random, double scaled, int crop)
+static double unit_scale(const AugmentConfig *config, int height, int width)
 {
-    return floor(random_uniform(random) * (fabs(scaled - crop) + 1)) * (scaled < crop ? -1 : 1);
+    switch (config->scale_of) {
+    case AUGMENT_SCALE_FIT: return fmin((double)config->height / height, (double)config->width / width);
+    case AUGMENT_SCALE_SHORT_SIDE: return fmin(config->height, config->width) / fmin(height, width);
+    default: return 1;
+    }
+}
+
+static double draw_offset(const AugmentConfig *config, Random *random, double scaled, int crop)
+{
+    double offset = floor(random_uniform(random) * (fabs(scaled - crop) + 1));
+    if (scaled >= crop) return offset;
+    return config->scale_of == AUGMENT_SCALE_IMAGE ? -offset : 0;
 }
 
 static Placement draw_placement(const AugmentConfig *config, Random *random, int height, int width)
 {
     Placement p;
     p.scale = config->scale_low + (config->scale_high - config->scale_low) * random_uniform(random);
-    p.offset_y = draw_offset(random, floor(height * p.scale), config->height);
-    p.offset_x = draw_offset(random, floor(width * p.scale), config->width);
+    p.scale *= unit_scale(config, height, width);
+    p.offset_y = draw_offset(config, random, floor(height * p.scale), config->height);
+    p.offset_x = draw_offset(config, random, floor(width * p.scale), config->width);
     p.mirrored = random_uniform(random) < 0.5 && config->flip;
     p.brightness = 1 + config->colour * (2 * random_uniform(random) - 1);
     p.contrast = 1 + config->colour * (2 * random_uniform(random) - 1);
@@ -62,14 +73,14 @@ static void shift_colour(const Placement *p, float pixel[3])
     }
 }
 
-/* Shrinking by a third or more would alias with one sample a pixel, so it takes four. */
+/* Shrinking by a third or more would alias with one sample a pixel, so it takes one of each pixel of the source. */
 static void sample_pixel(const Placement *p, const uint8_t *rgb, int height, int width, int y, int x, float pixel[3])
 {
-    int taps = p->scale < 0.75 ? 2 : 1;
+    int taps = p->scale < 0.75 ? (int)ceil(1 / p->scale) : 1;
     for (int c = 0; c < 3; c++) {
         float sum = 0;
         for (int t = 0; t < taps * taps; t++) {
-            double sy = taps == 1 ? 0 : (t / 2) * 0.5 - 0.25, sx = taps == 1 ? 0 : (t % 2) * 0.5 - 0.25;
+            double sy = (t / taps + 0.5) / taps - 0.5, sx = (t % taps + 0.5) / taps - 0.5;
             sum += sample_channel(rgb, height, width, source_position(y, p->offset_y + sy, p->scale),
                                   source_position(x, p->offset_x + sx, p->scale), c);
         }

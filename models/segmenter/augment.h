@@ -9,14 +9,26 @@
 
 #include "framework/random.h"
 
+/* What a scale of 1 is. */
+typedef enum AugmentScale {
+    AUGMENT_SCALE_IMAGE,         /* the stored image's size */
+    AUGMENT_SCALE_FIT,           /* the largest that fits the crop: 0.1 to 2 of it is "large-scale jitter" */
+    AUGMENT_SCALE_SHORT_SIDE,    /* the shorter side is the crop's shorter one */
+    AUGMENT_SCALE_COUNT
+} AugmentScale;
+
 typedef struct AugmentConfig {
     int height, width;           /* of the crop */
-    double scale_low, scale_high;/* random scale, of the stored image, before the crop */
+    double scale_low, scale_high;/* random scale before the crop */
+    AugmentScale scale_of;
     bool flip;
     double colour;               /* 0..1: brightness, contrast, saturation each times [1 - c, 1 + c] */
 } AugmentConfig;
 
-/* One crop: `image` [height, width, 3], `map` [height, width] (0 void, also where the crop leaves the image). Every
+/* The crop lies anywhere inside the scaled image. Where that is smaller, it lies anywhere inside the crop (IMAGE), or
+ * at its top left (the other two, as in published code); the rest is grey, and void.
+ *
+ * One crop: `image` [height, width, 3], `map` [height, width] (0 void, also where the crop leaves the image). Every
  * draw comes from `random`, always the same number of them. */
 void augment_crop(const AugmentConfig *config, Random random, const uint8_t *rgb, const uint16_t *source_map,
                   int source_height, int source_width, float *image, uint16_t *map);

@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "framework/memory.h"
-#include "models/segmenter/backbone.h"
 #include "models/segmenter/mask_decoder.h"
-#include "models/segmenter/pixel_decoder.h"
 
 #define DEFAULT_CACHE 4
 #define MAX_CACHE 64
@@ -24,7 +22,6 @@ typedef struct Net {
 
 struct Segmenter {
     SegmenterConfig config;
-    BackboneConfig backbone;
     PixelDecoderConfig pixel_decoder;
     MaskDecoderConfig mask_decoder;
     const Backend *backend;
@@ -41,8 +38,9 @@ struct Segmenter {
 
 SegmenterConfig segmenter_default(int classes)
 {
-    return (SegmenterConfig){.backbone = SEGMENTER_RESNET, .width = 32, .blocks = {1, 1, 1, 1}, .backbone_rate = 0.1,
-                             .pixel_decoder = SEGMENTER_FPN, .pixel_layers = 2, .dim = 64, .heads = 4, .ffn = 128,
+    return (SegmenterConfig){.backbone = {.kind = BACKBONE_RESNET, .width = 32, .blocks = {1, 1, 1, 1}, .stem = 3,
+                                          .lr_multiplier = 0.1},
+                             .pixel_decoder = PIXEL_DECODER_FPN, .pixel_layers = 2, .dim = 64, .heads = 4, .ffn = 128,
                              .layers = 3, .queries = 20, .classes = classes, .criterion = criterion_default()};
 }
 
@@ -57,32 +55,48 @@ void segmenter_mask_size(int64_t height, int64_t width, int64_t *mask_height, in
 static void set_parts(Segmenter *s)
 {
     const SegmenterConfig *c = &s->config;
-    s->backbone = (BackboneConfig){.kind = c->backbone == SEGMENTER_RESNET ? BACKBONE_RESNET : BACKBONE_MOBILENET_V2,
-                                   .width = c->width, .lr_multiplier = c->backbone_rate,
-                                   .frozen_stages = c->freeze_backbone ? 4 : 0};
-    memcpy(s->backbone.blocks, c->blocks, sizeof c->blocks);
     int mask_dim = c->mask_dim > 0 ? c->mask_dim : c->dim;
     s->pixel_decoder = (PixelDecoderConfig){
-        .kind = c->pixel_decoder == SEGMENTER_FPN ? PIXEL_DECODER_FPN : PIXEL_DECODER_DEFORMABLE, .dim = c->dim,
-        .mask_dim = mask_dim, .layers = c->pixel_layers, .heads = c->heads, .points = SAMPLING_POINTS, .ffn = c->ffn};
-    backbone_channels(&s->backbone, s->pixel_decoder.channels);
+        .kind = c->pixel_decoder, .dim = c->dim, .mask_dim = mask_dim, .layers = c->pixel_layers, .heads = c->heads,
+        .points = SAMPLING_POINTS, .ffn = c->pixel_ffn > 0 ? c->pixel_ffn : c->ffn};
+    backbone_channels(&c->backbone, s->pixel_decoder.channels);
     s->mask_decoder = (MaskDecoderConfig){.dim = c->dim, .mask_dim = mask_dim, .heads = c->heads, .ffn = c->ffn,
                                           .layers = c->layers, .queries = c->queries, .classes = c->classes};
 }
 
 static Status check_config(const SegmenterConfig *c)
 {
-    if (c->backbone == SEGMENTER_RESNET) {
-        if (c->width < 1) return status_error(STATUS_INVALID, "backbone width %d must be positive", c->width);
+    const BackboneConfig *b = &c->backbone;
+    if (b->kind == BACKBONE_RESNET) {
+        if (b->width < 1) return status_error(STATUS_INVALID, "backbone width %d must be positive", b->width);
+        if (b->stem < 1 || b->stem % 2 == 0)
+            return status_error(STATUS_INVALID, "the backbone's first kernel has side %d, which is not odd", b->stem);
         for (int i = 0; i < 4; i++)
-            if (c->blocks[i] < 1) return status_error(STATUS_INVALID, "stage %d of the backbone has no block", i + 1);
+            if (b->blocks[i] < 1) return status_error(STATUS_INVALID, "stage %d of the backbone has no block", i + 1);
     }
-    if (c->pixel_decoder == SEGMENTER_DEFORMABLE && c->pixel_layers < 1)
+    if (c->pixel_decoder == PIXEL_DECODER_DEFORMABLE && c->pixel_layers < 1)
         return status_error(STATUS_INVALID, "the deformable pixel decoder needs at least one layer");
     if (c->mask_dim < 0) return status_error(STATUS_INVALID, "mask_dim %d is negative", c->mask_dim);
     if (c->layers + 1 > CRITERION_MAX_HEADS)
         return status_error(STATUS_INVALID, "%d decoder layers; at most %d", c->layers, CRITERION_MAX_HEADS - 1);
     return OK;
+}
+
+/* A bias whose weight is a matrix is a layer's; a norm's weight is a vector. */
+static void decay_biases(const Parameters *parameters)
+{
+    static const char tail[] = "bias", stacked[] = "in_proj_bias";
+    for (int i = 0; i < parameters->count; i++) {
+        Parameter *p = parameters->items[i];
+        size_t length = strlen(p->name), end = sizeof tail - 1;
+        if (p->rank != 1 || length < end || length - end > 200 || strcmp(p->name + length - end, tail) != 0) continue;
+        char weight[256];
+        memcpy(weight, p->name, length - end);
+        memcpy(weight + length - end, "weight", sizeof "weight");
+        const Parameter *beside = parameters_find(parameters, weight);
+        bool of_attention = length >= sizeof stacked - 1 && strcmp(p->name + length - (sizeof stacked - 1), stacked) == 0;
+        p->decay = of_attention || (beside != NULL && beside->rank >= 2);
+    }
 }
 
 Status segmenter_create(const SegmenterConfig *config, const Backend *backend, Dtype dtype, uint64_t seed,
@@ -98,9 +112,10 @@ Status segmenter_create(const SegmenterConfig *config, const Backend *backend, D
     set_parts(s);
     Status status;
     TRY_GOTO(status, parameters_create(dtype, &s->parameters), failed);
-    backbone_add_parameters(s->parameters, "backbone.", &s->backbone);
+    backbone_add_parameters(s->parameters, "backbone.", &s->config.backbone);
     pixel_decoder_add_parameters(s->parameters, "pixel_decoder.", &s->pixel_decoder);
     TRY_GOTO(status, mask_decoder_add_parameters(s->parameters, "decoder.", &s->mask_decoder), failed);
+    if (config->decay_biases) decay_biases(s->parameters);
     TRY_GOTO(status, parameters_allocate(s->parameters, seed), failed);
     pixel_decoder_initialize(s->parameters, "pixel_decoder.", &s->pixel_decoder);
     TRY_GOTO(status, criterion_create(&config->criterion, dtype, config->queries, config->classes, &s->criterion), failed);
@@ -161,7 +176,7 @@ static Status build_net(Segmenter *s, Net *net)
     Tensor *features[4] = {NULL};
     PixelDecoderOutput pixels = {0};
     net->image = graph_add_input(net->graph, s->parameters->dtype, 4, (int64_t[]){1, net->height, net->width, 3}, false);
-    backbone_build(net->graph, s->parameters, "backbone.", &s->backbone, net->image, features);
+    backbone_build(net->graph, s->parameters, "backbone.", &s->config.backbone, net->image, features);
     pixel_decoder_build(net->graph, s->parameters, "pixel_decoder.", &s->pixel_decoder, features, &pixels);
     mask_decoder_build(net->graph, s->parameters, "decoder.", &s->mask_decoder, pixels.multi_scale,
                        pixels.mask_features, net->training, &net->outputs);

@@ -9,24 +9,21 @@
 #define SEGMENTER_SEGMENTER_H
 
 #include "models/engine/graph.h"
+#include "models/segmenter/backbone.h"
 #include "models/segmenter/criterion.h"
-
-typedef enum BackboneChoice { SEGMENTER_RESNET, SEGMENTER_MOBILENET_V2 } BackboneChoice;
-typedef enum PixelDecoderChoice { SEGMENTER_FPN, SEGMENTER_DEFORMABLE } PixelDecoderChoice;
+#include "models/segmenter/pixel_decoder.h"
 
 typedef struct SegmenterConfig {
-    BackboneChoice backbone;
-    int width;                /* channels of the ResNet's first stage */
-    int blocks[4];            /* residual blocks of its four stages */
-    bool freeze_backbone;
-    double backbone_rate;     /* learning-rate multiplier of the backbone */
-    PixelDecoderChoice pixel_decoder;
+    BackboneConfig backbone;
+    PixelDecoderKind pixel_decoder;
     int pixel_layers;         /* encoder layers of the deformable one */
+    int pixel_ffn;            /* hidden size of their feed-forward part; 0: ffn */
     int dim;                  /* D: queries, features; a multiple of heads and of 4 */
     int mask_dim;             /* of mask embeddings and features; 0: dim */
-    int heads, ffn, layers;   /* of the transformer decoder; ffn also of the deformable encoder */
+    int heads, ffn, layers;   /* of the transformer decoder; heads also of the deformable encoder */
     int queries;              /* Q */
     int classes;              /* S, without no object */
+    bool decay_biases;        /* weight decay applies to biases of layers too, as published; never to norms */
     CriterionConfig criterion;
 } SegmenterConfig;
 SegmenterConfig segmenter_default(int classes); /* the small network of the config's defaults */

@@ -14,6 +14,7 @@
 static const char KEY[] = "0123456789abcdef0123456789abcdef";
 static int64_t stop_at = -1, fail_at = -1, steps_done;
 static const char *wait_at_step_2; /* a file that step 2 waits for an event in */
+static const char *stop_once_in;   /* a file: the step that finds the event there stops the attempt */
 static const char *awaited_event;
 
 static int count_in_file(const char *path, const char *part)
@@ -36,6 +37,7 @@ static Status test_step(void *state, int64_t step, StageMetrics *metrics)
     while (wait_at_step_2 != NULL && step == 2 && count_in_file(wait_at_step_2, awaited_event) < 1)
         nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
     TRY(fake_step(state, step, metrics));
+    if (stop_once_in != NULL && count_in_file(stop_once_in, awaited_event) > 0) raise(SIGTERM);
     if (step == stop_at) raise(SIGTERM); /* during the step, which ends all the same */
     return OK;
 }
@@ -89,7 +91,7 @@ static void end_case(char *work)
     CHECK_OK(directory_remove(work));
     memory_free(work);
     stop_at = fail_at = -1;
-    wait_at_step_2 = NULL;
+    wait_at_step_2 = stop_once_in = NULL;
 }
 
 /* The result of the same job, undisturbed. */
@@ -287,14 +289,15 @@ static void test_heartbeat(void)
     end_case(work);
 }
 
-/* A checkpoint is written while steps go on: step 2 sees the event of the one that was taken after step 1. */
+/* A checkpoint is written while steps go on: one of them sees it told. */
 static void test_written_beside_steps(void)
 {
     char *work = fake_directory(), *events = memory_format("%s/runs/%s/0001/" EVENTS_NAME, work, KEY);
-    make_spec(work, "0001", STAGE_BACKBONE, "6", 1e-9);
-    wait_at_step_2 = events;
+    make_spec(work, "0001", STAGE_BACKBONE, "100000000", 1e-9); /* ends by what it waits for, or never */
+    stop_once_in = events;
     awaited_event = "\"event\":\"checkpoint\",\"step\":";
-    CHECK_OK(run_attempt(work, "0001"));
+    CHECK_FAILS(run_attempt(work, "0001"), STATUS_INTERRUPTED, "of 100000000");
+    CHECK(count_in_file(events, awaited_event) >= 2); /* the other one at the stop */
     memory_free(events);
     end_case(work);
 }

@@ -356,7 +356,7 @@ static void test_refused(void)
         {"halving: {metric: pq, key: seed}", "'seed' is no budget"},
         {"halving: {metric: pq, key: train.steps, factor: 1}", "factor is an integer between 2 and"},
         {"halving: {metric: pq, key: train.steps, rung: 2}", "did you mean 'rungs'?"},
-        {"config: {seed: 1}\nsweep:\n  train.steps: [0]", "demo.yaml:3: 'train.steps' is 0, but must be between 1 and"}};
+        {"config: {seed: 1}\nsweep:\n  train.steps: [-1]", "demo.yaml:3: 'train.steps' is -1, but must be between 0 and"}};
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         Study *study;
         CHECK_FAILS(read_study(CASES[i].text, &study), STATUS_INVALID, CASES[i].part);

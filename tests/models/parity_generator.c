@@ -51,7 +51,7 @@ static Status read_config(Case *c)
     int64_t noise;
     TRY(parity_file_int(c->file, "noise", &noise));
     config->noise = noise != 0;
-    config->dropout = 0;
+    config->dropout = config->encoder_dropout = 0;
     config->classification_columns = 156; /* as in the reference, whatever the number of classes */
     config->unseen_choice = (int)c->choice_count;
     TRY(parity_file_doubles(c->file, "mmd_sigma", config->sigmas, GENERATOR_MAX_SIGMAS, &config->sigma_count));

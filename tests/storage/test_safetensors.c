@@ -127,6 +127,35 @@ static void test_hostile_headers(void)
     CHECK_OK(directory_remove(directory));
 }
 
+static void test_write(void)
+{
+    temporary_directory(directory);
+    snprintf(path, sizeof path, "%s/w.safetensors", directory);
+    const float a[6] = {1, 2, 3, 4, 5, 6}, b = -7;
+    const char *const metadata[] = {"format", "pt", "source", "a \"name\""};
+    SafetensorsEntry entries[] = {{"layer.a", 2, (int64_t[]){3, 2}, a}, {"b", 0, NULL, &b}, {"none", 1, (int64_t[]){0}, a}};
+    Safetensors *file;
+    CHECK_OK(safetensors_write(path, entries, 3, metadata, 2));
+    CHECK_OK(safetensors_open(path, &file));
+    CHECK_INT(safetensors_count(file), 3);
+    CHECK_STRING(safetensors_metadata(file, "source"), "a \"name\"");
+    CHECK(safetensors_metadata(file, "sauce") == NULL);
+    float read[6];
+    CHECK_OK(safetensors_read(file, "layer.a", 2, (int64_t[]){3, 2}, read));
+    CHECK(memcmp(read, a, sizeof a) == 0);
+    CHECK_OK(safetensors_read(file, "b", 0, NULL, read));
+    CHECK(read[0] == -7.0f);
+    const char *type;
+    int rank;
+    const int64_t *shape;
+    CHECK(safetensors_describe(file, "layer.a", &type, &rank, &shape) && rank == 2 && shape[0] == 3 && shape[1] == 2);
+    CHECK_STRING(type, "F32");
+    CHECK(!safetensors_describe(file, "c", &type, &rank, &shape));
+    safetensors_close(file);
+    CHECK_FAILS(safetensors_write("/nowhere/w.safetensors", entries, 3, metadata, 2), STATUS_NOT_FOUND, "/nowhere");
+    CHECK_OK(directory_remove(directory));
+}
+
 static void test_published_weights(void)
 {
     const char *shared = getenv("ZEROTH_SHARED");
@@ -141,4 +170,4 @@ static void test_published_weights(void)
     safetensors_close(file);
 }
 
-TEST_MAIN(TEST(test_types), TEST(test_hostile_headers), TEST(test_published_weights))
+TEST_MAIN(TEST(test_types), TEST(test_hostile_headers), TEST(test_write), TEST(test_published_weights))

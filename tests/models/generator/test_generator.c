@@ -56,7 +56,7 @@ static Generator *make(const GeneratorConfig *config)
 static double weighted_total(const GeneratorConfig *config, const GeneratorLosses *losses)
 {
     return losses->mmd + config->classification_weight * losses->classification +
-           config->weight * (config->weight_align * (losses->alignment + 0.5 * losses->unrelated) +
+           config->weight * (config->weight_align * (losses->alignment + config->weight_unrelated * losses->unrelated) +
                              config->weight_relation * 0.2 * losses->relation +
                              config->weight_reconstruction * losses->reconstruction);
 }
@@ -113,7 +113,7 @@ static void check_gradients(GeneratorConfig config)
 static void test_gradients_primitive(void)
 {
     GeneratorConfig config = small_config(GENERATOR_PRIMITIVE);
-    config.dropout = 0;
+    config.dropout = config.encoder_dropout = 0;
     check_gradients(config);
 }
 static void test_gradients_dropout(void) { check_gradients(small_config(GENERATOR_PRIMITIVE)); }
@@ -122,7 +122,7 @@ static void test_gradients_plain(void)
 {
     GeneratorConfig config = small_config(GENERATOR_PRIMITIVE);
     config.disentangle = config.noise = false;
-    config.classification_columns = 7; /* one label is beyond: its row is skipped */
+    config.classification_columns = 7; /* one unseen class is among them */
     check_gradients(config);
 }
 
@@ -130,7 +130,7 @@ static void test_gradients_plain(void)
 static void test_switches(void)
 {
     GeneratorConfig config = small_config(GENERATOR_PRIMITIVE);
-    config.dropout = 0;
+    config.dropout = config.encoder_dropout = 0;
     Generator *generator = make(&config);
     GeneratorLosses all, losses;
     CHECK_OK(generator_gradients(generator, data.real, seen_labels, 1, 2, &all));

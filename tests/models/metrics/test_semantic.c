@@ -64,7 +64,7 @@ static void test_summary(void)
     CHECK_OK(semantic_score_add(&semantic, TRUTH, PREDICTION, 12, "x"));
     JsonWriter writer = {0};
     json_begin_object(&writer);
-    metrics_write_json(&writer, &CLASSES, &panoptic, &semantic);
+    metrics_write_json(&writer, &CLASSES, &(MetricSources){.panoptic = &panoptic, .semantic = &semantic});
     json_end_object(&writer);
     Json *json = NULL;
     CHECK_OK(json_parse(writer.text.data, writer.text.length, "summary", &json));

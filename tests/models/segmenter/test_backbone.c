@@ -19,7 +19,10 @@ static void build(Graph *g, Parameters *parameters, const void *context, Tensor 
     build_sized(g, parameters, context, 34, 41, inputs, outputs);
 }
 
-static const BackboneConfig resnet = {.kind = BACKBONE_RESNET, .width = 8, .blocks = {1, 2, 1, 1}, .lr_multiplier = 1};
+static const BackboneConfig resnet = {.kind = BACKBONE_RESNET, .width = 8, .blocks = {1, 2, 1, 1}, .stem = 3,
+                                      .lr_multiplier = 1};
+static const BackboneConfig symmetric = {.kind = BACKBONE_MOBILENET_V2, .padding = BACKBONE_PADDING_SYMMETRIC,
+                                         .lr_multiplier = 0.1};
 static const BackboneConfig mobilenet = {.kind = BACKBONE_MOBILENET_V2, .lr_multiplier = 0.1};
 
 static void test_resnet_differences(void)
@@ -31,6 +34,7 @@ static void test_forms(void)
 {
     network_check_forms(&(Network){declare, build, &resnet, 1, 4}, 1e-4, 1e-4);
     network_check_forms(&(Network){declare, build, &mobilenet, 1, 4}, 1e-4, 1e-4);
+    network_check_forms(&(Network){declare, build, &symmetric, 1, 4}, 1e-4, 1e-4);
 }
 
 static void check_sizes(const BackboneConfig *config, int64_t height, int64_t width)
@@ -62,6 +66,7 @@ static void test_sizes(void)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         check_sizes(&resnet, sizes[i][0], sizes[i][1]);
         check_sizes(&mobilenet, sizes[i][0], sizes[i][1]);
+        check_sizes(&symmetric, sizes[i][0], sizes[i][1]);
     }
 }
 

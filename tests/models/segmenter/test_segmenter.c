@@ -9,10 +9,10 @@
 
 enum { SIZE = 32, PIXELS = SIZE * SIZE };
 
-static SegmenterConfig tiny_config(PixelDecoderChoice pixel_decoder)
+static SegmenterConfig tiny_config(PixelDecoderKind pixel_decoder)
 {
     SegmenterConfig c = segmenter_default(3);
-    c.width = 8;
+    c.backbone.width = 8;
     c.pixel_decoder = pixel_decoder;
     c.pixel_layers = 1;
     c.dim = 16;
@@ -20,7 +20,7 @@ static SegmenterConfig tiny_config(PixelDecoderChoice pixel_decoder)
     c.ffn = 24;
     c.layers = 3;
     c.queries = 6;
-    c.backbone_rate = 1;
+    c.backbone.lr_multiplier = 1;
     c.criterion.points = 64;
     return c;
 }
@@ -58,7 +58,7 @@ static double loss_of(Segmenter *segmenter, const Picture *picture, const Criter
 
 /* Slopes along one random direction per parameter tensor; a step so small crosses few kinks of ReLU, of masks' 0.5 and
  * of the choice of points, so most tensors must agree closely and none may be far off. */
-static void check_gradients(PixelDecoderChoice choice)
+static void check_gradients(PixelDecoderKind choice)
 {
     SegmenterConfig config = tiny_config(choice);
     config.criterion.importance = 0; /* the choice of uncertain points jumps */
@@ -107,13 +107,13 @@ static void check_gradients(PixelDecoderChoice choice)
     memory_free(picture);
 }
 
-static void test_gradients_fpn(void) { check_gradients(SEGMENTER_FPN); }
-static void test_gradients_deformable(void) { check_gradients(SEGMENTER_DEFORMABLE); }
+static void test_gradients_fpn(void) { check_gradients(PIXEL_DECODER_FPN); }
+static void test_gradients_deformable(void) { check_gradients(PIXEL_DECODER_DEFORMABLE); }
 
 /* Gradients add up; shapes come and go from the cache without changing anything. */
 static void test_gradients_add_and_graphs_are_kept(void)
 {
-    SegmenterConfig config = tiny_config(SEGMENTER_FPN);
+    SegmenterConfig config = tiny_config(PIXEL_DECODER_FPN);
     Segmenter *segmenter;
     Picture *picture = memory_alloc(sizeof *picture);
     make_picture(picture, 1);
@@ -145,7 +145,7 @@ static void test_gradients_add_and_graphs_are_kept(void)
 
 static void test_learns_two_pictures(void)
 {
-    SegmenterConfig config = tiny_config(SEGMENTER_FPN);
+    SegmenterConfig config = tiny_config(PIXEL_DECODER_FPN);
     Segmenter *segmenter;
     Picture *pictures = memory_alloc(2 * sizeof *pictures);
     Optimizer *optimizer;
@@ -202,13 +202,13 @@ static void test_learns_two_pictures(void)
 static void test_bad_sizes(void)
 {
     Segmenter *segmenter;
-    SegmenterConfig config = tiny_config(SEGMENTER_FPN);
+    SegmenterConfig config = tiny_config(PIXEL_DECODER_FPN);
     config.heads = 3;
     CHECK_FAILS(segmenter_create(&config, backend_cpu(), DTYPE_F32, 1, &segmenter), STATUS_INVALID, "heads");
-    config = tiny_config(SEGMENTER_FPN);
-    config.blocks[2] = 0;
+    config = tiny_config(PIXEL_DECODER_FPN);
+    config.backbone.blocks[2] = 0;
     CHECK_FAILS(segmenter_create(&config, backend_cpu(), DTYPE_F32, 1, &segmenter), STATUS_INVALID, "stage 3");
-    config = tiny_config(SEGMENTER_FPN);
+    config = tiny_config(PIXEL_DECODER_FPN);
     config.criterion.importance = 2;
     CHECK_FAILS(segmenter_create(&config, backend_cpu(), DTYPE_F32, 1, &segmenter), STATUS_INVALID, "uncertain");
 }
@@ -217,7 +217,7 @@ static void test_bad_sizes(void)
 static void test_one_layer(void)
 {
     for (int choice = 0; choice < 2; choice++) {
-        SegmenterConfig config = tiny_config(choice ? SEGMENTER_DEFORMABLE : SEGMENTER_FPN);
+        SegmenterConfig config = tiny_config(choice ? PIXEL_DECODER_DEFORMABLE : PIXEL_DECODER_FPN);
         config.layers = 1;
         Segmenter *segmenter;
         Picture *picture = memory_alloc(sizeof *picture);
@@ -238,7 +238,7 @@ static void test_one_layer(void)
 /* Any allocation of creating and of the first sample may fail: an error comes back, and the next try works. */
 static void test_failed_allocations(void)
 {
-    SegmenterConfig config = tiny_config(SEGMENTER_FPN);
+    SegmenterConfig config = tiny_config(PIXEL_DECODER_FPN);
     config.layers = 1;
     Picture *picture = memory_alloc(sizeof *picture);
     make_picture(picture, 1);
@@ -265,6 +265,27 @@ static void test_failed_allocations(void)
     memory_free(picture);
 }
 
-TEST_MAIN(TEST(test_gradients_fpn), TEST(test_gradients_deformable), TEST(test_gradients_add_and_graphs_are_kept),
+/* Layers' biases decay where asked for; norms, embeddings of queries and frozen statistics never do. */
+static void test_decay_of_biases(void)
+{
+    for (int on = 0; on < 2; on++) {
+        SegmenterConfig config = tiny_config(PIXEL_DECODER_DEFORMABLE);
+        config.decay_biases = on;
+        Segmenter *segmenter;
+        CHECK_OK(segmenter_create(&config, backend_cpu(), DTYPE_F64, 1, &segmenter));
+        const Parameters *p = segmenter_parameters(segmenter);
+        CHECK_INT(parameters_find(p, "decoder.class_embed.bias")->decay, on);
+        CHECK_INT(parameters_find(p, "decoder.transformer_self_attention_layers.0.self_attn.in_proj_bias")->decay, on);
+        CHECK_INT(parameters_find(p, "pixel_decoder.input_proj.0.0.bias")->decay, on);
+        CHECK(parameters_find(p, "decoder.class_embed.weight")->decay);
+        CHECK(!parameters_find(p, "pixel_decoder.input_proj.0.1.bias")->decay);
+        CHECK(!parameters_find(p, "decoder.decoder_norm.bias")->decay);
+        CHECK(!parameters_find(p, "decoder.query_feat.weight")->decay);
+        CHECK(!parameters_find(p, "backbone.bn1.weight")->decay);
+        segmenter_destroy(segmenter);
+    }
+}
+
+TEST_MAIN(TEST(test_decay_of_biases), TEST(test_gradients_fpn), TEST(test_gradients_deformable), TEST(test_gradients_add_and_graphs_are_kept),
           TEST(test_learns_two_pictures), TEST(test_bad_sizes), TEST(test_one_layer),
           TEST(test_failed_allocations))
