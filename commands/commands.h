@@ -48,6 +48,7 @@ int command_config(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_attempt(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_dashboard(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);

@@ -55,9 +55,17 @@ static const Command COMMANDS[] = {
      "  -a, --all         every job\n"},
     {"report", command_report, "STUDY.yaml [KEY=VALUE ...]", "scores per variant, mean and interval over seeds",
      "  KEY=VALUE         as given to 'zeroth run': other values are other jobs\n"
-     "  -f, --format table|markdown|csv|latex|json\n"
+     "  -f, --format table|markdown|csv|latex|json|html\n"
+     "                    html: the dashboard's page in one file with its data, for a browser, without a server\n"
      "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
      "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
+    {"dashboard", command_dashboard, "[STUDY.yaml]", "a page to watch and compare studies, in a browser",
+     "  STUDY.yaml        whose work directory is shown; else --work\n"
+     "  -p, --port N      where it listens (8765; 0: a free one)\n"
+     "  --bind ADDRESS    also for other machines (127.0.0.1: for this one alone); then a token is asked for, which the\n"
+     "                    printed link holds\n"
+     "  --token           ask for a token here too, on a machine that others use\n"
+     "It reads the ledger and the runs, and changes nothing.\n"},
     {"logs", command_logs, "[STUDY.yaml] JOB", "the log of a job's last attempt",
      "  JOB               its key or the start of it, as 'zeroth status --all' shows it\n"
      "  STUDY.yaml        where that study's work directory is looked in\n"
