@@ -133,7 +133,7 @@ slurm-deps:
 
 # The sub-make reads the paths of libraries again, after they have been installed.
 test: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests benches
 	@tests/run.sh $(OUT)
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan test
