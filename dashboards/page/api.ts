@@ -28,7 +28,7 @@ export interface Attempt {
   number: number; state: string; host: string; code: string; compiler: string; unit: string; outcome: string;
   message: string; pid: number; threads: number; ranks: number; started: number | null; ended: number | null;
   updated: number | null; begin: number; step: number; total: number; checkpoint: number; seconds: number;
-  peak_memory: number;
+  peak_memory: number; provenance?: Record<string, string | number | boolean>;
 }
 export interface JobAnswer {
   key: string; attempts: Attempt[]; newest: number; config?: Record<string, string>;
