@@ -6,7 +6,7 @@ export interface Running {
   job: number; attempt: number; host: string; started: number; updated: number;
   begin: number; step: number; total: number; unit: string; live: boolean;
 }
-export interface Progress { counts: number[][]; left: number | null; runs: number; running: Running[] }
+export interface Progress { counts: number[][]; left: number | null; left_of_all: boolean; runs: number; running: Running[] }
 export type JobRow = [number, number, number, number, number, number, number, number, (string | null)?, (string | null)?];
 export interface GroupListed { name: string; variant: string; axes: Record<string, string> }
 export interface StudyAnswer {

@@ -100,7 +100,7 @@ function showPulse(): void {
   const runs = study?.progress.runs ?? 0, left = study?.progress.left ?? null;
   pulse.className = runs > 0 ? "pulse live" : "pulse";
   fill(pulse, h("i", { "aria-hidden": "true" }),
-    runs === 0 ? "nothing runs" : `${runs} running${left === null ? "" : `, about ${duration(left)} left`}`);
+    runs === 0 ? "nothing runs" : `${runs} running${left === null ? "" : `, ${study?.progress.left_of_all === false ? "over" : "about"} ${duration(left)} left`}`);
 }
 
 function showTitle(): void {
