@@ -1,7 +1,7 @@
 // What the server, or in a report the data in the page, answers.
 
 export interface StudyListed { name: string; path: string; trials: number; recorded: number }
-export interface Studies { work: string; studies: StudyListed[] }
+export interface Studies { work: string; problem?: string; studies: StudyListed[] }
 export interface Running {
   job: number; attempt: number; host: string; started: number; updated: number;
   begin: number; step: number; total: number; unit: string; live: boolean;

@@ -175,7 +175,7 @@ async function begin(): Promise<void> {
   const wanted = readPlace().study;
   const first = studies.studies.find((one) => one.name === wanted) ?? studies.studies[0];
   if (first === undefined) {
-    fill(main, empty(`No study in ${studies.work} yet. This page shows it as soon as 'zeroth run' has planned one.`));
+    fill(main, empty(studies.problem !== undefined ? `No study can be read now: ${studies.problem}.` : `No study in ${studies.work} yet. This page shows it as soon as 'zeroth run' has planned one.`));
     return;
   }
   await open(first.name);
