@@ -33,6 +33,9 @@ typedef struct Command {
 } Command;
 
 int command_run(int argc, char **argv);
+int command_submit(int argc, char **argv);
+int command_sync(int argc, char **argv);
+int command_task(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_watch(int argc, char **argv);
 int command_pause(int argc, char **argv);

@@ -24,7 +24,17 @@ static const Command COMMANDS[] = {
      "  --fail-fast       stop the rest, with checkpoints, at the first failed job\n"
      "  -k, --keep-going  try every job, also where others of its stage failed alike\n"
      "  --watch           where another process runs in this work directory, follow it\n"
+     "  --executor slurm  submit to Slurm and follow until all is done; Ctrl-C leaves the jobs there\n"
+     "  --no-canary, --dry-run   with Slurm: see 'zeroth submit --help'\n"
      "Ctrl-C stops every job with a checkpoint; the same command goes on from there.\n"},
+    {"submit", command_submit, "STUDY.yaml [KEY=VALUE ...]", "hand a study to Slurm, and return at once",
+     "  --dry-run         print the batch scripts and sbatch lines, and send nothing\n"
+     "  --no-canary       send a large stage whole, before one of its jobs has shown that it works\n"
+     "  --only STAGE      up to this stage only\n"
+     "Jobs that are finished, queued or at work are not sent again. 'zeroth config slurm' lists what a site needs.\n"},
+    {"sync", command_sync, "[STUDY.yaml | NAME]", "see what became of jobs in Slurm, and send what is next",
+     "  --no-canary       as for submit\n"
+     "Each batch job ends with one; status does one too. No process has to stay logged in.\n"},
     {"watch", command_watch, "STUDY.yaml | NAME", "follow a study that another process runs",
      "Ctrl-C ends only the watching.\n"},
     {"pause", command_pause, "STUDY.yaml | NAME [JOB ...]", "stop jobs with a checkpoint until 'resume'",
@@ -128,6 +138,7 @@ static const Command COMMANDS[] = {
     {"doctor", command_doctor, "", "check this machine and work directory",
      "Lines that begin with '!' need attention; the exit code is 0 where there is none.\n"},
     {"attempt", command_attempt, "SPEC.json", NULL, NULL},
+    {"task", command_task, "WAVE INDEX", NULL, NULL},
 };
 static const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0];
 

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "commands/slurm_command.h"
 #include "commands/study_command.h"
 #include "dashboards/html_report.h"
 #include "framework/memory.h"
@@ -34,6 +35,7 @@ static Status print_report(const Arguments *arguments, const char *work, const c
     Status status;
     TRY_GOTO(status, study_read(arguments->items[0], arguments->overrides, arguments->override_count, &study), done);
     PlanOptions options = {.work = plan_work_directory(work, study), .lookup = stage_get, .last = STAGE_COUNT};
+    sync_beside(options.work, false);
     TRY_GOTO(status, plan_create(study, &options, &plan), done);
     if (models) {
         status = print_models(plan);

@@ -78,13 +78,25 @@ static Status calibrate(EvaluateState *state)
     return OK;
 }
 
+/* Forms of exports, without those beyond all there are. */
+static int list_forms(const Config *config, const char *forms[EXPORT_FORMS + 1])
+{
+    int count = 0;
+    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count <= EXPORT_FORMS; i++)
+        forms[count++] = config_list_string(config, "evaluate.export", i);
+    return count;
+}
+
+static Status evaluate_check(const Config *config)
+{
+    const char *forms[EXPORT_FORMS + 1];
+    return status_wrap(exports_check(forms, list_forms(config, forms), NULL), "evaluate.export");
+}
+
 static Status open_exports(EvaluateState *state)
 {
-    const Config *config = state->context->config;
-    const char *forms[8];
-    int count = 0;
-    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count < 8; i++)
-        forms[count++] = config_list_string(config, "evaluate.export", i);
+    const char *forms[EXPORT_FORMS + 1];
+    const int count = list_forms(state->context->config, forms);
     if (count == 0) return OK;
     char *directory = path_join(state->context->output, "predictions");
     Status status = directory == NULL ? status_no_memory(256, "a path")
@@ -340,6 +352,7 @@ const Stage STAGE_DEF_EVALUATE = {
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
     .unit = "blocks",
     .parallel = true,
+    .check = evaluate_check,
     .start = evaluate_start,
     .step = evaluate_step,
     .save = evaluate_save,
