@@ -5,6 +5,7 @@
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
 # make page       the dashboard's page alone, by npm; fails where that cannot be
+# make screenshots STUDY=DEMO.yaml   the README's pictures of the dashboard, of a study called demo that has run
 # make dist       a release archive with the page built in, in build/dist
 # make fuzz FUZZ=N         every reader on N mutated inputs, under sanitizers; tests run some thousands
 # BUILD=asan      the same under AddressSanitizer and UBSan
@@ -47,7 +48,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps build-deps slurm-deps test test-asan soak demo bench parity fuzz page dist clean
+.PHONY: all lib tests benches deps build-deps slurm-deps test test-asan soak demo bench parity fuzz page screenshots dist clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -85,6 +86,13 @@ page:
 	@dashboards/page/make.sh $(PAGE) strict
 $(OUT)/dashboards/page.o: $(PAGE)
 $(OUT)/dashboards/page.o: CFLAGS += -DPAGE_FILE=$(PAGE)
+
+STUDY ?= configs/demo.yaml
+screenshots: all page
+	@$(OUT)/zeroth dashboard $(STUDY) --port 0 >build/page/address & server=$$!; \
+	until [ -s build/page/address ]; do sleep 0.1; done; \
+	node tests/dashboards/page.mjs pictures "$$(sed -n 's|#.*||; 1p' build/page/address)" demo dashboards; code=$$?; \
+	kill $$server; exit $$code
 
 # A release: the sources of HEAD with the page built in.
 dist: page

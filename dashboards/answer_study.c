@@ -31,10 +31,12 @@ static Status write_study(void *context, const LedgerStudy *study)
 Status answer_studies(Store *store, const Request *request, Answer *answer)
 {
     (void)request;
-    TRY(store_look(store));
+    Status looked = store_look(store);
     JsonWriter writer = {0};
     json_begin_object(&writer);
     json_add_string(&writer, "work", store->work);
+    if (looked != OK) json_add_string(&writer, "problem", status_message(looked)); /* such as one just being made */
+    status_free(looked);
     json_key(&writer, "studies");
     json_begin_array(&writer);
     Status status = store->ledger != NULL ? ledger_each_study(store->ledger, write_study, &writer) : OK;

@@ -9,7 +9,7 @@
 /* id, path, arguments */
 #define ENDPOINTS(X)                                                                                          \
     X(ENDPOINT_PAGE, "/", answer_page)                                                                        \
-    X(ENDPOINT_STUDIES, "/api/studies", answer_studies)     /* no arguments */                                \
+    X(ENDPOINT_STUDIES, "/api/studies", answer_studies)     /* no arguments; "problem": why there are none */  \
     X(ENDPOINT_STUDY, "/api/study", answer_study)           /* study; epoch, since: only what changed since */ \
     X(ENDPOINT_TABLE, "/api/table", answer_table)           /* study; metrics=A,B; baseline=GROUP */          \
     X(ENDPOINT_SERIES, "/api/series", answer_series)        /* job */                                         \

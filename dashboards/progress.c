@@ -77,10 +77,12 @@ static Status add_all_running(Progress *progress, Ledger *ledger)
     return OK;
 }
 
-static double seconds_left(const Progress *progress)
+/* `*all`: of every stage that has work left something is known. */
+static double seconds_left(const Progress *progress, bool *all)
 {
     const View *view = progress->view;
     double finished[STAGE_COUNT] = {0}, mean[STAGE_COUNT], left = 0;
+    *all = true;
     int64_t count[STAGE_COUNT] = {0};
     for (size_t i = 0; i < view->job_count; i++) {
         const ViewJob *job = &view->jobs[i];
@@ -97,7 +99,8 @@ static double seconds_left(const Progress *progress)
         const ViewJob *job = &view->jobs[i];
         if (!is_left(job->state)) continue;
         double share = job->total > 0 && job->step > 0 ? 1 - (double)job->step / (double)job->total : 1;
-        left += mean[job->stage] * (share > 0 ? share : 0); /* NaN where nothing is known of the stage */
+        if (isnan(mean[job->stage])) *all = false;
+        else left += mean[job->stage] * (share > 0 ? share : 0);
     }
     return left / (double)(progress->running > 0 ? progress->running : 1);
 }
@@ -121,8 +124,11 @@ Status progress_write_json(Store *store, const View *view, JsonWriter *writer)
     Status status = add_all_running(&progress, store->ledger);
     json_end_array(writer);
     json_add_integer(writer, "runs", progress.running);
+    bool all;
+    double left = seconds_left(&progress, &all);
     json_key(writer, "left");
-    json_number(writer, seconds_left(&progress));
+    json_number(writer, !all && left <= 0 ? (double)NAN : left);
+    json_add_bool(writer, "left_of_all", all);
     json_end_object(writer);
     return status;
 }

@@ -8,10 +8,11 @@
 
 #define PROGRESS_SHOWN 200 /* running attempts that are listed */
 
-/* {"counts": [[by state] by stage], "left": seconds or null, "runs": count, "running": [{"job", "attempt", "host",
+/* {"counts": [[by state] by stage], "left": seconds or null, "left_of_all": bool, "runs": count, "running": [{"job", "attempt", "host",
  *  "started", "updated", "step", "total", "begin", "unit", "live"}]}
  * "left" is what is left to do if as many jobs go on at a time as run now (at least one) and each takes its stage's
- * mean: of finished jobs, or where there is none, of what the running ones promise; null where a stage has neither.
+ * mean: of finished jobs, or where there is none, of what the running ones promise. A stage that has neither is not in it,
+ * and then "left_of_all" is false; null where nothing is known.
  * "live": a process holds the job's lock. */
 Status progress_write_json(Store *store, const View *view, JsonWriter *writer);
 

@@ -1,12 +1,12 @@
 // What the server, or in a report the data in the page, answers.
 
 export interface StudyListed { name: string; path: string; trials: number; recorded: number }
-export interface Studies { work: string; studies: StudyListed[] }
+export interface Studies { work: string; problem?: string; studies: StudyListed[] }
 export interface Running {
   job: number; attempt: number; host: string; started: number; updated: number;
   begin: number; step: number; total: number; unit: string; live: boolean;
 }
-export interface Progress { counts: number[][]; left: number | null; runs: number; running: Running[] }
+export interface Progress { counts: number[][]; left: number | null; left_of_all: boolean; runs: number; running: Running[] }
 export type JobRow = [number, number, number, number, number, number, number, number, (string | null)?, (string | null)?];
 export interface GroupListed { name: string; variant: string; axes: Record<string, string> }
 export interface StudyAnswer {
@@ -28,7 +28,7 @@ export interface Attempt {
   number: number; state: string; host: string; code: string; compiler: string; unit: string; outcome: string;
   message: string; pid: number; threads: number; ranks: number; started: number | null; ended: number | null;
   updated: number | null; begin: number; step: number; total: number; checkpoint: number; seconds: number;
-  peak_memory: number;
+  peak_memory: number; provenance?: Record<string, string | number | boolean>;
 }
 export interface JobAnswer {
   key: string; attempts: Attempt[]; newest: number; config?: Record<string, string>;

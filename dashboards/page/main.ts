@@ -100,7 +100,7 @@ function showPulse(): void {
   const runs = study?.progress.runs ?? 0, left = study?.progress.left ?? null;
   pulse.className = runs > 0 ? "pulse live" : "pulse";
   fill(pulse, h("i", { "aria-hidden": "true" }),
-    runs === 0 ? "nothing runs" : `${runs} running${left === null ? "" : `, about ${duration(left)} left`}`);
+    runs === 0 ? "nothing runs" : `${runs} running${left === null ? "" : `, ${study?.progress.left_of_all === false ? "over" : "about"} ${duration(left)} left`}`);
 }
 
 function showTitle(): void {
@@ -175,7 +175,7 @@ async function begin(): Promise<void> {
   const wanted = readPlace().study;
   const first = studies.studies.find((one) => one.name === wanted) ?? studies.studies[0];
   if (first === undefined) {
-    fill(main, empty(`No study in ${studies.work} yet. This page shows it as soon as 'zeroth run' has planned one.`));
+    fill(main, empty(studies.problem !== undefined ? `No study can be read now: ${studies.problem}.` : `No study in ${studies.work} yet. This page shows it as soon as 'zeroth run' has planned one.`));
     return;
   }
   await open(first.name);

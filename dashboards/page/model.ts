@@ -17,7 +17,7 @@ export class Study {
   results = new Map<number, (number | null)[]>();
   /** Grows when the table of variants may be another. */
   outcomes = 0;
-  progress: Progress = { counts: [], left: null, runs: 0, running: [] };
+  progress: Progress = { counts: [], left: null, left_of_all: true, runs: 0, running: [] };
   private users: Map<number, number[]> | null = null;
   private settings: Record<string, Record<string, string>> = {};
 

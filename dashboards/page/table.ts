@@ -113,7 +113,6 @@ export function makeTable(context: Context): View {
   }
 
   async function load(): Promise<void> {
-    if (metrics.length === 0) { count.textContent = "no result yet"; return; }
     let answer: TableAnswer;
     try {
       answer = await ask<TableAnswer>("/api/table", { study: study.name, metrics: metrics.join(","), baseline: baseline?.name });

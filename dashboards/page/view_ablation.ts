@@ -78,6 +78,7 @@ export function makeAblationView(context: Context): View {
   const scatter = makeChart(`${family}: unseen against seen, with lines of equal harmonic mean`);
   const parallel = makeChart(`Parallel coordinates: every axis and ${unit(metric)}`);
   charts.push(main, scatter, parallel);
+  const key = h("div", { class: "legend" }), variantKey = h("div", { class: "legend" });
   const note = h("p", { class: "quiet small" }), rows = h("div", {});
 
   function lineChart(): Option {
@@ -90,12 +91,19 @@ export function makeAblationView(context: Context): View {
       const name = others.map((key) => study.axisValue(point.group, key)).filter((one) => one !== null).join(", ");
       lines.set(name, [...lines.get(name) ?? [], point]);
     }
+    /* Lines that lie on each other are moved apart a little. */
+    const range = axis.numeric ? [Number(axis.values[0]), Number(axis.values[axis.values.length - 1])] as const : [0, 0] as const;
+    const aside = (number: number, index: number, count: number): number => {
+      const part = 0.012 * (index - (count - 1) / 2) * (count > MOST_BARRED ? 0 : 1);
+      return !axis.numeric ? number : log ? number * (range[1] / range[0]) ** part : number + (range[1] - range[0]) * part;
+    };
     const at = (group: Group): number => axis.numeric ? Number(study.axisValue(group, x)) : axis.values.indexOf(study.axisValue(group, x) ?? "");
     const list = [...lines].sort((a, b) => b[1].length - a[1].length);
     const shown = list.slice(0, MOST_LINES);
     note.textContent = (list.length > shown.length ? `${shown.length} of ${list.length} lines are drawn: those with most points. ` : "") +
       (shown.length > MOST_BARRED ? "Too many lines for their intervals: the table has them." : "");
-    const single = shown.length === 1;
+    fill(key, shown.length < 2 ? null : shown.map(([name], index) => h("span", { class: "state" },
+      h("i", { style: `background:${seriesColor(index)}`, "aria-hidden": "true" }), name)));
     return {
       grid: { left: 64, right: 24, top: 24, bottom: 56 },
       xAxis: axis.numeric ? numericAxis(x, axis.values.map(Number), log)
@@ -109,11 +117,11 @@ export function makeAblationView(context: Context): View {
           `${value(metric, point.cell[2])} <span>(${plural(point.cell[0], "seed")})</span>`;
         return [
           { type: "line", name: name || metric, color, symbol: "circle", symbolSize: 8, lineStyle: { width: axis.numeric ? 1.8 : 0 },
-            data: sorted.map((point) => ({ value: [at(point.group), scaled(metric, point.cell[1])], label_: label(point) })),
+            data: sorted.map((point) => ({ value: [aside(at(point.group), index, shown.length), scaled(metric, point.cell[1])], label_: label(point) })),
             tooltip: { formatter: (one: { data: { label_: string } }) => one.data.label_ },
-            endLabel: { show: !single && shown.length <= 8 && axis.numeric, formatter: name, color: cssColor("text"), fontSize: 12 } },
+          },
           { type: "custom", color, renderItem: errorBars, silent: true, clip: true, encode: { x: 0, y: [1, 2] }, z: 1,
-            data: shown.length > MOST_BARRED ? [] : sorted.filter((point) => point.cell[2] !== undefined).map((point) => [at(point.group),
+            data: shown.length > MOST_BARRED ? [] : sorted.filter((point) => point.cell[2] !== undefined).map((point) => [aside(at(point.group), index, shown.length),
               scaled(metric, (point.cell[1] ?? 0) - (point.cell[2] ?? 0)), scaled(metric, (point.cell[1] ?? 0) + (point.cell[2] ?? 0))]) },
         ];
       }),
@@ -138,6 +146,7 @@ export function makeAblationView(context: Context): View {
     const numbers = data.map((one) => one[2] ?? 0);
     const digits = Math.max(...numbers) - Math.min(...numbers) < 5 ? 2 : 1;
     const many = [...cells.values()].some((means) => means.length > 1);
+    fill(key);
     note.textContent = many ? "A field is the mean over the groups that share both values." : "";
     return {
       grid: { left: 90, right: 90, top: 16, bottom: 56 },
@@ -169,7 +178,9 @@ export function makeAblationView(context: Context): View {
     });
     const variants = [...new Set(known.map((one) => one.group.variant))];
     const color = (one: typeof known[number]): string => seriesColor(variants.length > 1 ? variants.indexOf(one.group.variant) : one.group.index);
-    const few = known.length <= 14;
+    const few = known.length <= 6;
+    fill(variantKey, few ? null : variants.length < 2 || variants.length > 12 ? null : variants.map((variant, index) => h("span", { class: "state" },
+      h("i", { style: `background:${seriesColor(index)}`, "aria-hidden": "true" }), variant)));
     const digits = (range: number) => (number: number): string => number.toFixed(range < 5 ? 1 : 0);
     return {
       grid: { left: 64, right: 40, top: 20, bottom: 56 },
@@ -253,12 +264,12 @@ export function makeAblationView(context: Context): View {
         select("metric", metrics.map((one) => ({ value: one, text: heading(one) })), metric, (chosen) => context.change({ metric: chosen })),
         select("along", choice(axes), x, (chosen) => context.change({ x: chosen, y: null })),
         axes.length > 1 ? select("and", [{ value: "", text: "–" }, ...choice(axes.filter((one) => one !== x))], y, (chosen) => context.change({ y: chosen || null })) : null),
-      x === "" ? empty("Every trial has the same settings but for its seed.") : main.element, note, rows),
+      x === "" ? empty("Every trial has the same settings but for its seed.") : [key, main.element], note, rows),
     h("div", { class: "columns" },
       family === "" ? h("section", {}) : h("section", { "aria-labelledby": "trade" }, h("div", { class: "section-head" }, h("h2", { id: "trade" }, "Seen against unseen"),
         h("span", { class: "quiet small" }, "dashed: equal harmonic mean")),
       families.length > 1 ? h("div", { class: "bar" }, select("of", families.map((one) => ({ value: one, text: heading(one + ".").trim() })), family, (chosen) => context.change({ family: chosen }))) : null,
-      scatter.element),
+      variantKey, scatter.element),
       axes.length > 1 ? h("section", { "aria-labelledby": "parallel" }, h("div", { class: "section-head" }, h("h2", { id: "parallel" }, "All axes"),
         h("span", { class: "quiet small" }, `a line is a group; light is more ${heading(metric)}`)), parallel.element) : null));
   void load().catch((error: unknown) => { note.textContent = error instanceof Error ? error.message : String(error); });

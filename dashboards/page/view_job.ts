@@ -53,6 +53,8 @@ export function makeJobView(context: Context): View {
       fact("ran on", last === undefined ? [] : [last.host, plural(last.ranks, "rank"), plural(last.threads, "thread") + " each"]),
       fact("peak memory", last === undefined || last.peak_memory <= 0 ? [] : [bytes(last.peak_memory)]),
       fact("artifact", artifact?.files === undefined ? [] : [`${plural(artifact.files.length, "file")}, ${bytes(artifact.files.reduce((sum, file) => sum + file.bytes, 0))}`])),
+    last?.provenance === undefined ? null : h("details", {}, h("summary", {}, "Machine and libraries"), h("dl", { class: "facts" },
+      Object.entries(last.provenance).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]))),
     artifact?.files === undefined ? null : h("details", {}, h("summary", {}, "Files with checksums"), h("table", {}, h("tbody", {}, artifact.files.map((file) =>
       h("tr", {}, h("th", { scope: "row" }, file.path), h("td", { class: "number" }, bytes(file.bytes)), h("td", { class: "mono" }, file.xxh3)))))));
   }

@@ -33,7 +33,7 @@ export function makeStudyView(context: Context): View {
       figure(String(runs), "running now"),
       figure(String((counts.get("failed") ?? 0) + (counts.get("killed") ?? 0)), "failed or killed"),
       done === study.jobs.length ? figure("done", `planned ${clock(study.recorded)}`)
-        : figure(open ? duration(left) : "–", runs > 0 ? "left, at this pace" : "of work left, and nothing runs"));
+        : figure(open ? (study.progress.left_of_all ? "" : "> ") + duration(left) : "–", runs > 0 ? "left, at this pace" : "of work left, and nothing runs"));
   }
 
   function showStages(): void {
