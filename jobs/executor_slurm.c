@@ -8,6 +8,7 @@
 #include "framework/files.h"
 #include "framework/log.h"
 #include "framework/memory.h"
+#include "jobs/attempt.h"
 #include "jobs/slurm_command.h"
 #include "jobs/slurm_script.h"
 
@@ -54,8 +55,8 @@ static bool is_doubtful(const char *message)
 /* One wave --------------------------------------------------------------------------------- */
 
 typedef struct Group {
-    const Candidate *const *items; /* that agree, and wait for the same */
-    const int64_t *indices;        /* in the array; NULL: 0, 1, ... */
+    const Candidate **items; /* that agree, and wait for the same */
+    int64_t *indices;        /* in the array; NULL: 0, 1, ... */
     size_t count;
     const char *dependency;
 } Group;
@@ -204,7 +205,7 @@ static Status take_refusal(Sync *sync, SlurmWave *wave, Answer answer, Status sa
 {
     Status status = OK;
     if (answer == LIMITED) { /* nothing worth a record: it is tried again in smaller pieces, or when the queue drains */
-        status = directory_remove(wave->directory);
+        status = slurm_wave_remove(wave);
         snprintf(sync->summary->note, sizeof sync->summary->note, "the queue takes no more now (%.150s)", status_message(said));
     } else if (answer == REFUSED) {
         status = slurm_wave_record_refused(wave, status_message(said));
@@ -220,6 +221,25 @@ static Status take_refusal(Sync *sync, SlurmWave *wave, Answer answer, Status sa
     }
     status_free(said);
     return status;
+}
+
+/* Takes out of the first `most` what is at work already, for a local run perhaps: looked at here, where it is sent,
+ * since of thousands that wait few are. */
+static Status leave_out_live(const Sync *sync, Group *group, size_t most)
+{
+    for (size_t i = 0; i < group->count && i < most;) {
+        bool live;
+        TRY(attempt_is_live(sync->work, sync->jobs[group->items[i]->job].job->key, &live, NULL));
+        if (!live) {
+            i++;
+            continue;
+        }
+        group->count--;
+        memmove(group->items + i, group->items + i + 1, (group->count - i) * sizeof *group->items);
+        if (group->indices != NULL)
+            memmove(group->indices + i, group->indices + i + 1, (group->count - i) * sizeof *group->indices);
+    }
+    return OK;
 }
 
 /* Sends a group in as many arrays as the limits ask for; `*more` is false where the queue is full or refuses. */
@@ -239,6 +259,9 @@ static Status send_group(Sync *sync, Group group, bool *more)
             *more = false;
             break;
         }
+        size_t before = group.count;
+        TRY(leave_out_live(sync, &group, (size_t)tasks * pack));
+        if (group.count < before) continue;
         SlurmWave wave;
         Answer answer = SENT;
         Status said = OK, status = fill_wave(sync, &group, (size_t)tasks, &wave);

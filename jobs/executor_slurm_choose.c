@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "framework/memory.h"
-#include "jobs/attempt.h"
 #include "jobs/executor_slurm.h"
 
 /* Whether `job` cannot start before `other` has finished. */
@@ -142,9 +141,6 @@ Status executor_slurm_choose(Sync *sync, Candidate **candidates, size_t *count)
             held[job->job->stage]++;
             continue;
         }
-        bool live; /* a local run's, perhaps */
-        TRY(attempt_is_live(sync->work, job->job->key, &live, NULL));
-        if (live) continue;
         fill_request(sync, job, &candidate);
         (*candidates)[(*count)++] = candidate;
         if (allowed[job->job->stage] != SIZE_MAX) allowed[job->job->stage]--;

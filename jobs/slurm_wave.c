@@ -118,11 +118,27 @@ static Status fill_directory(const SlurmWave *wave, const char *directory, const
     return status;
 }
 
+/* WORK/slurm/open/TOKEN of a wave in WORK/slurm/waves/TOKEN: made or removed. */
+static Status mark_open(const SlurmWave *wave, bool open)
+{
+    size_t above = strlen(wave->directory) - strlen("waves/") - strlen(wave->token);
+    char *place = memory_format("%.*sopen", (int)above, wave->directory);
+    char *name = place != NULL ? path_join(place, wave->token) : NULL;
+    Status status = name == NULL ? no_memory() : OK;
+    if (status == OK && open) status = directory_create(place);
+    if (status == OK) status = open ? file_write(name, "", 0) : file_remove(name);
+    memory_free(place);
+    memory_free(name);
+    return status;
+}
+
 Status slurm_wave_write(const SlurmWave *wave, const char *script, const char *const *argv)
 {
     char *temporary = memory_format("%s.tmp", wave->directory);
     if (temporary == NULL) return no_memory();
     Status status = fill_directory(wave, temporary, script, argv);
+    /* Before the wave: a mark without one is passed over, and a wave without one would be forgotten. */
+    if (status == OK) status = mark_open(wave, true);
     if (status == OK) status = directory_commit(temporary, wave->directory);
     if (status != OK) status_free(directory_remove(temporary));
     memory_free(temporary);
@@ -151,8 +167,9 @@ Status slurm_wave_record_refused(SlurmWave *wave, const char *message)
     json_end_object(&writer);
     Status status = write_in(wave->directory, "refused.json", &writer.text);
     text_free(&writer.text);
-    if (status == OK) wave->refused = true;
-    return status;
+    if (status != OK) return status;
+    wave->refused = true;
+    return mark_open(wave, false);
 }
 
 Status slurm_wave_record_cancelled(SlurmWave *wave, size_t task)
@@ -168,7 +185,14 @@ Status slurm_wave_record_cancelled(SlurmWave *wave, size_t task)
 Status slurm_wave_close(const SlurmWave *wave)
 {
     Text empty = {0};
-    return write_in(wave->directory, "closed", &empty);
+    TRY(write_in(wave->directory, "closed", &empty));
+    return mark_open(wave, false);
+}
+
+Status slurm_wave_remove(const SlurmWave *wave)
+{
+    TRY(directory_remove(wave->directory));
+    return mark_open(wave, false);
 }
 
 /* Reading ----------------------------------------------------------------------------- */
@@ -314,9 +338,11 @@ void slurm_wave_free(SlurmWave *wave)
     *wave = (SlurmWave){0};
 }
 
+/* A mark may be without its wave, or outlive it. */
 static bool is_open(const char *directory)
 {
     static const char *const ENDS[] = {"closed", "refused.json"};
+    if (!file_exists(directory)) return false;
     for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
         char *path = path_join(directory, ENDS[i]);
         bool there = path != NULL && file_exists(path);
@@ -343,12 +369,12 @@ static Status add_wave(const char *directory, SlurmWave **waves, size_t *count)
 
 Status slurm_waves_read(const char *work, SlurmWave **waves, size_t *count)
 {
-    char *directory = path_join(work, SLURM_DIRECTORY "/waves"), **names = NULL;
+    char *marks = path_join(work, SLURM_DIRECTORY "/open"), *directory = path_join(work, SLURM_DIRECTORY "/waves");
+    char **names = NULL;
     size_t name_count = 0;
     *waves = NULL;
     *count = 0;
-    if (directory == NULL) return no_memory();
-    Status status = directory_list(directory, &names, &name_count);
+    Status status = marks == NULL || directory == NULL ? no_memory() : directory_list(marks, &names, &name_count);
     if (status_code(status) == STATUS_NOT_FOUND) {
         status_free(status);
         status = OK;
@@ -362,6 +388,7 @@ Status slurm_waves_read(const char *work, SlurmWave **waves, size_t *count)
     }
     names_free(names, name_count);
     memory_free(directory);
+    memory_free(marks);
     if (status != OK) {
         slurm_waves_free(*waves, *count);
         *waves = NULL;

@@ -11,6 +11,8 @@
  *   log/          what the batch shells print; attempts have logs of their own
  *   closed        every task is accounted for: nobody need look here again
  *
+ * WORK/slurm/open/TOKEN is there as long as somebody must look at the wave.
+ *
  * The token is in the name of the Slurm job, STAGE.TOKEN: after an sbatch that
  * gave no answer the cluster is asked for it before anything is sent again. */
 #ifndef JOBS_SLURM_WAVE_H
@@ -52,6 +54,8 @@ Status slurm_wave_record_sent(SlurmWave *wave, int64_t job);
 Status slurm_wave_record_refused(SlurmWave *wave, const char *message);
 Status slurm_wave_record_cancelled(SlurmWave *wave, size_t task);
 Status slurm_wave_close(const SlurmWave *wave);
+/* As if it had never been: nothing came of it. */
+Status slurm_wave_remove(const SlurmWave *wave);
 
 Status slurm_wave_read(const char *directory, SlurmWave *wave);
 void slurm_wave_free(SlurmWave *wave);

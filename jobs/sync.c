@@ -10,6 +10,8 @@
 #include "framework/memory.h"
 #include "jobs/sync_private.h"
 
+#define COALESCE_NANOSECONDS 500000000
+
 static Status no_path(void)
 {
     return status_no_memory(0, "a path");
@@ -106,7 +108,11 @@ static Status run_rounds(const char *work, const SyncLock *lock, const Plan *pla
                          SyncSummary *summary)
 {
     Status status;
+    bool first = true;
     do {
+        /* Jobs that end one after another are dealt with together. */
+        if (!first && !summary->again) nanosleep(&(struct timespec){.tv_nsec = COALESCE_NANOSECONDS}, NULL);
+        first = false;
         TRY(file_remove(lock->again));
         bool changed = summary->changed;
         size_t sent = summary->sent, waves = summary->waves;

@@ -289,8 +289,7 @@ static Status settle_forgotten(Sync *sync, const Evidence *evidence)
     return OK;
 }
 
-/* Looked at after squeue was asked, so that a job which ended in between is not taken for one that left nothing. A
- * damaged artifact counts as none. */
+/* A damaged artifact counts as none. */
 static Status check_artifact(const Sync *sync, const char *key, bool *sound)
 {
     Status status = artifact_check(sync->work, key, false);
@@ -316,9 +315,10 @@ static Status look_at_job(Sync *sync, SlurmWave *wave, size_t task, const char *
     if (slurm_outcomes_settled(&sync->outcomes, wave->token, wave->tasks[task].index, key)) return OK;
     Evidence evidence = {.wave = wave, .task = task, .key = key};
     bool sound;
+    /* The artifact last: whatever says that the job has ended, its artifact was there before. */
+    TRY(gather(sync, &evidence));
     TRY(check_artifact(sync, key, &sound));
     if (sound) return settle(sync, &evidence, VERDICT_FINISHED, CAUSE_NONE, "");
-    TRY(gather(sync, &evidence));
     Status status;
     if (evidence.entry != NULL && slurm_state_phase(evidence.entry->state) != SLURM_ENDED)
         status = place_live(sync, &evidence);

@@ -105,6 +105,18 @@ static inline SyncSummary case_settle(const Case *c)
     }
 }
 
+/* Every job that was to do when the plan was last read is finished; else what became of the others. */
+static inline void case_check_finished(const Case *c, const SyncSummary *summary)
+{
+    if (summary->states[STATE_FINISHED] == c->plan->needed) return;
+    char *outcomes = shell("grep -v '\"verdict\":\"finished\"' %s/slurm/outcomes.jsonl || true", c->work);
+    for (int state = 0; state < JOB_STATE_COUNT; state++)
+        if (summary->states[state] > 0) fprintf(stderr, "%zu %s\n", summary->states[state], job_state_name((JobState)state));
+    fprintf(stderr, "%s\n", outcomes);
+    memory_free(outcomes);
+    TEST_FAIL("%zu of %zu jobs finished", summary->states[STATE_FINISHED], c->plan->needed);
+}
+
 /* Names and contents of all results, in order; freed by memory_free. */
 static inline char *case_results(const char *work)
 {

@@ -49,15 +49,15 @@ static void check_same_as_local(const char *path, const char *work)
 
 static void test_table_of_the_local_run(void)
 {
-    const char *path = study_in("table", ", backbone.options: [--nodes=2, --ntasks-per-node=1]");
+    /* What PMIx leaves allocated is not ours, and its plugins are gone by the time that a sanitizer could name them. */
+    const char *path = study_in("table", ", backbone.options: [--nodes=2, --ntasks-per-node=1], "
+                                         "lines: [export ASAN_OPTIONS=detect_leaks=0]");
     edit_file(path, "run: {attempts: 1, cores: 2}", "run: {attempts: 2, cores: 2, backbone.ranks: 2}");
     const char *work = in_root("table/work");
     Result run = PROGRAM("run", path, "--executor", "slurm");
     CHECK_CODE(run, 0);
     CHECK_SAYS(run.err, "7 finished");
-    char *nodes = shell("squeue --states=all -h -o '%%j %%D %%T' | grep '^backbone'");
-    CHECK(strstr(nodes, " 2 COMPLETED") != NULL);
-    memory_free(nodes);
+    await_shell("squeue --states=all -h -o '%%j %%D %%T' | grep -q '^backbone.* 2 COMPLETED'");
     check_same_as_local(path, work);
     /* The ledger knows as much, and nothing is left to send. */
     Result status = PROGRAM("status", path);

@@ -22,7 +22,7 @@ static void await_empty_queue(const char *name)
 static void finish(Case *c)
 {
     SyncSummary end = case_settle(c);
-    CHECK_INT(end.states[STATE_FINISHED], c->plan->count);
+    case_check_finished(c, &end);
     for (size_t i = 0; i < c->plan->count; i++) CHECK_INT(times_sent(c, c->plan->jobs[i].key), 1);
     case_check_results(c);
     case_free(c);
@@ -144,7 +144,7 @@ static void test_lost_submission_is_made_again(void)
     CHECK_INT(case_sync(&c).sent, 0); /* too early to tell */
     unshadow_sbatch();
     SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     CHECK_INT(attempts_of(&c, case_job(&c, STAGE_SHARD)), 1);
     CHECK_INT(times_sent(&c, case_job(&c, STAGE_SHARD)), 2); /* the first in name only */
     case_free(&c);
@@ -162,7 +162,7 @@ static void test_refused_submission_is_one_message(void)
     case_read(&c);
     CHECK_OK(sync_submit(c.plan, &options, &summary));
     SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     case_free(&c);
 }
 
@@ -178,7 +178,7 @@ static void test_quota_is_waited_for(void)
     CHECK(summary.sent > 0 && summary.sent < c.plan->count);
     SyncSummary end = case_settle(&c);
     unshadow_sbatch();
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     case_free(&c);
 }
 
@@ -219,7 +219,7 @@ static void test_canary_goes_first(void)
     CHECK_INT(first.held, 11);
     CHECK(strstr(first.note, "--no-canary") != NULL);
     SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     CHECK_INT(end.states[STATE_FINISHED], 1 + 1 + 1 + 12 + 12);
     case_free(&c);
 }
@@ -246,7 +246,7 @@ static void test_short_jobs_are_packed(void)
                                  "sweep: {generator.rows: {range: [2, 14]}}\n");
     case_submit(&c);
     SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     char *tasks = shell("cat $(grep -l '\"stage\":\"generator\"' %s/slurm/waves/*/intent.json | sed s/intent.json/tasks/) | wc -l", c.work);
     CHECK_STRING(tasks, "3"); /* 5 + 5 + 2 */
     memory_free(tasks);
@@ -272,14 +272,14 @@ static void test_cancel_pause_retry(void)
     CHECK_OK(control_clear(c.work, CONTROL_CANCEL, key, NULL));
     CHECK_OK(control_set(c.work, CONTROL_RETRY, key, NULL));
     case_sync(&c);
-    await_shell("grep -q begin %s/runs/%s/0002/events.jsonl", c.work, key);
+    await_shell("grep -qs begin %s/runs/%s/0002/events.jsonl", c.work, key);
     CHECK_OK(control_set(c.work, CONTROL_PAUSE, NULL, "asked"));
     end = case_settle(&c);
     CHECK_INT(end.states[STATE_PAUSED] + end.states[STATE_BLOCKED], 4);
     CHECK_OK(control_clear(c.work, CONTROL_PAUSE, NULL, "asked"));
     case_sync(&c);
     /* scancel by hand is heeded too: left alone, until retried. */
-    await_shell("grep -q begin %s/runs/%s/0003/events.jsonl", c.work, key);
+    await_shell("grep -qs begin %s/runs/%s/0003/events.jsonl", c.work, key);
     char *id = slurm_id_of(&c, key);
     SHELL("scancel %s", id);
     memory_free(id);
@@ -288,7 +288,7 @@ static void test_cancel_pause_retry(void)
     CHECK_OK(control_set(c.work, CONTROL_RETRY, NULL, "asked"));
     case_hold(&c, false);
     end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     case_check_results(&c);
     case_free(&c);
 }
@@ -311,7 +311,7 @@ static void test_unknown_is_not_guessed(void)
     case_sync(&c);
     release_held("unknown");
     SyncSummary end = case_settle(&c);
-    CHECK_INT(end.states[STATE_FINISHED], c.plan->count);
+    case_check_finished(&c, &end);
     case_free(&c);
 }
 
