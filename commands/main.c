@@ -47,7 +47,8 @@ static const Command COMMANDS[] = {
      "  KEY=VALUE         as given to 'zeroth run': other values are other jobs\n"
      "  -f, --format table|markdown|csv|latex|json\n"
      "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
-     "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
+     "  --models          one line per finished trial: group, seed, directory of model and pictures\n"
+     "  --curve           seen against unseen at each bias of calibration.curve; as table or csv\n"},
     {"logs", command_logs, "[STUDY.yaml] JOB", "the log of a job's last attempt",
      "  JOB               its key or the start of it, as 'zeroth status --all' shows it\n"
      "  STUDY.yaml        where that study's work directory is looked in\n"
