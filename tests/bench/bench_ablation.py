@@ -3,11 +3,12 @@
 Usage: bench_ablation.py ZEROTH [small|full]
 
 With: shard, backbone and extract once, then generator and evaluate of every variant, as `zeroth run` does it; seconds
-are processor time of its jobs, of one thread each, as its ledger has them: what else the machine does changes little. Without: shard and backbone once too, but every variant runs
-the frozen segmenter itself, as the published code does: in every iteration over the images that the iteration reads,
-and once over the test images. That time is counted, not run: seconds an image of the extract job above, times images.
-An iteration's images are as many as give its classifier.rows of real queries. Augmentation and loading of weights are
-not counted for the peer; reading images and writing features are part of an image's seconds.
+are processor time of its jobs, of one thread each, as its ledger has them: what else the machine does changes little.
+Without: shard and backbone once too, but every variant runs the frozen segmenter itself, as the published code does: in
+every iteration over the images that the iteration reads, and once over the test images. That time is counted, not run:
+seconds an image of the extract job above, times images. An iteration's images are as many as give its classifier.rows
+of real queries. Augmentation and loading of weights are not counted for the peer; reading images, matching and writing
+features are part of an image's seconds.
 """
 import json
 import pathlib
@@ -75,12 +76,13 @@ def measure(zeroth, place, plan, count):
 def tell(shared, extract, variant, image, images):
     """`shared`: shard and backbone; `variant`: generator and evaluate of one; seconds. `images`: of one variant."""
     ours, peer = shared + extract + VARIANTS * variant, shared + VARIANTS * (image * images + variant)
-    print(f"    with the store:    {shared:.0f} s shard and backbone + {extract:.0f} s extract + "
-          f"{VARIANTS} x {variant:.1f} s generator and evaluate = {ours:.0f} s")
-    print(f"    recomputing:       {shared:.0f} s + {VARIANTS} x ({images} images x {1000 * image:.1f} ms forward + "
-          f"{variant:.1f} s) = {peer:.0f} s")
-    print(f"    ratio: {peer / ours:.1f}x; without shard and backbone: {(peer - shared) / (ours - shared):.1f}x; "
-          f"against extracting once a variant: {(shared + VARIANTS * (extract + variant)) / ours:.1f}x")
+    first = f"{shared:.0f} s shard and backbone + " if shared > 0 else ""
+    print(f"    with the store:    {first}{extract:.0f} s extract + {VARIANTS} x {variant:.1f} s generator and evaluate = "
+          f"{ours:.0f} s")
+    print(f"    recomputing:       {first}{VARIANTS} x ({images} images x {1000 * image:.1f} ms + {variant:.1f} s) = "
+          f"{peer:.0f} s")
+    print(f"    ratio: {peer / ours:.1f}x; against extracting once a variant: "
+          f"{(shared + VARIANTS * (extract + variant)) / ours:.1f}x")
 
 
 def bench_small(zeroth):
