@@ -77,8 +77,8 @@ def tell(shared, extract, variant, image, images):
     """`shared`: shard and backbone; `variant`: generator and evaluate of one; seconds. `images`: of one variant."""
     ours, peer = shared + extract + VARIANTS * variant, shared + VARIANTS * (image * images + variant)
     first = f"{shared:.0f} s shard and backbone + " if shared > 0 else ""
-    print(f"    with the store:    {first}{extract:.0f} s extract + {VARIANTS} x {variant:.1f} s generator and evaluate = "
-          f"{ours:.0f} s")
+    print(f"    with the store:    {first}{extract:.0f} s extract + {VARIANTS} x {variant:.1f} s generator and evaluate "
+          f"= {ours:.0f} s")
     print(f"    recomputing:       {first}{VARIANTS} x ({images} images x {1000 * image:.1f} ms + {variant:.1f} s) = "
           f"{peer:.0f} s")
     print(f"    ratio: {peer / ours:.1f}x; against extracting once a variant: "
@@ -113,10 +113,10 @@ def main():
     chosen = sys.argv[2:] or list(benches)
     if len(sys.argv) < 2 or any(name not in benches for name in chosen):
         sys.exit(__doc__)
-    print(f"ablation: {VARIANTS} variants of the generator on one feature store, against {VARIANTS} runs that recompute "
-          "the segmenter; processor time\n  assumed of the peer: every iteration runs the frozen segmenter over its images "
-          "(as many as give its\n  classifier.rows of real queries), and evaluation over the test images, at the time an "
-          "image took in our\n  extract job; its augmentation is not counted", flush=True)
+    print(f"ablation: {VARIANTS} variants of the generator on one feature store, against {VARIANTS} runs that recompute\n"
+          "  the segmenter; processor time. Assumed of the peer: every iteration runs the frozen segmenter over its\n"
+          "  images (as many as give its classifier.rows of real queries), and evaluation over the test images, at the\n"
+          "  time that an image took in our extract job; its augmentation is not counted", flush=True)
     for name in chosen:
         benches[name](sys.argv[1])
 
