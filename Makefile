@@ -1,9 +1,11 @@
 # make            builds build/release/zeroth
 # make test       installs what is missing, builds, runs every test
 # make demo       installs what is missing, builds, runs the demo study
-# make soak       200 kills at random moments of a study; SOAK_SEED=N other moments, SOAK_KILLS=N more or fewer
+# make soak       3 000 jobs through Slurm, and 200 kills at random moments of a study; SOAK_SEED=N other moments, SOAK_KILLS=N more or fewer
 # make bench      speed, as ratios against peers measured in the same run
 # make parity PARITY=DIR   every parity file of DIR
+# make page       the dashboard's page alone, by npm; fails where that cannot be
+# make dist       a release archive with the page built in, in build/dist
 # make fuzz FUZZ=N         every reader on N mutated inputs, under sanitizers; tests run some thousands
 # BUILD=asan      the same under AddressSanitizer and UBSan
 BUILD ?= release
@@ -12,7 +14,7 @@ OUT := build/$(BUILD)
 CC := gcc
 MPICC_CFLAGS = $(shell mpicc --showme:compile 2>/dev/null)
 MPICC_LIBS = $(shell mpicc --showme:link 2>/dev/null)
-PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate
+PACKAGES := libpng libjpeg yaml-0.1 sqlite3 libxxhash yajl libdeflate libmicrohttpd
 HDF5_CFLAGS := $(shell pkg-config --cflags hdf5 2>/dev/null || echo -I/usr/include/hdf5/serial)
 HDF5_LIBS := $(shell pkg-config --libs hdf5 2>/dev/null || echo -L/usr/lib/x86_64-linux-gnu/hdf5/serial -lhdf5)
 COMMIT := $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)$(shell \
@@ -45,7 +47,7 @@ $(error Libraries are missing: run "make deps" first)
 endif
 endif
 
-.PHONY: all lib tests benches deps test test-asan soak demo bench parity fuzz clean
+.PHONY: all lib tests benches deps build-deps slurm-deps test test-asan soak demo bench parity fuzz page dist clean
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -68,6 +70,28 @@ $(OUT)/commands/version.o: $(OUT)/commit
 $(OUT)/commands/version.o: CFLAGS += -DZEROTH_COMMIT=$(COMMIT)
 $(OUT)/jobs/provenance.o: CFLAGS += -DZEROTH_FLAGS='"$(CFLAGS_$(BUILD))"'
 .PHONY: always
+# The batch script is compiled in.
+$(OUT)/jobs/slurm_script.o: slurm/job.sbatch.in
+
+# The dashboard's page, one HTML file, is embedded into the program. A release archive has it built in
+# (dashboards/page.html); else npm makes it; without npm it is empty, and `zeroth dashboard` says so.
+PAGE := build/page/page.html
+PAGE_SOURCES := $(wildcard dashboards/page/*.ts dashboards/page/*.css dashboards/page/*.html dashboards/page/*.mjs \
+                  dashboards/page/*.json dashboards/page/.npmrc dashboards/page.html)
+$(PAGE): $(PAGE_SOURCES) dashboards/page/make.sh
+	@dashboards/page/make.sh $@
+page:
+	@rm -f $(PAGE)
+	@dashboards/page/make.sh $(PAGE) strict
+$(OUT)/dashboards/page.o: $(PAGE)
+$(OUT)/dashboards/page.o: CFLAGS += -DPAGE_FILE=$(PAGE)
+
+# A release: the sources of HEAD with the page built in.
+dist: page
+	@name=zeroth-$(firstword $(subst +, ,$(COMMIT))); mkdir -p build/dist; \
+	git archive --format=tar --prefix=$$name/ HEAD >build/dist/$$name.tar && \
+	tar --append --file=build/dist/$$name.tar --owner=0 --group=0 --transform="s|^$(PAGE)|$$name/dashboards/page.html|" $(PAGE) && \
+	gzip -nf build/dist/$$name.tar && echo build/dist/$$name.tar.gz
 
 $(OUT)/%.o: %.c
 	@mkdir -p $(@D)
@@ -87,7 +111,9 @@ $(OUT)/tests/commands/test_ledger: | $(OUT)/tests/commands/no_locks.so
 
 # What the build and the tests need, as Debian packages.
 DEPS := gcc make pkg-config git mpi-default-bin libopenmpi-dev libhdf5-dev libdnnl-dev libyaml-dev libsqlite3-dev \
-        libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev
+        libjpeg62-turbo-dev libpng-dev libdeflate-dev libxxhash-dev libyajl-dev libmicrohttpd-dev
+# A Slurm of one's own for its tests, which are skipped without it.
+SLURM_DEPS := slurm-wlm munge
 BENCH_DEPS := python3-torch python3-torchvision libopenblas0-openmp python3-numpy python3-scipy snakemake
 # $(1): packages. Root installs what is missing; anybody else is told the command.
 define install
@@ -98,32 +124,37 @@ define install
 	    --no-install-recommends $$missing >/dev/null || { echo "could not install:$$missing" >&2; exit 1; }; \
 	else echo "An administrator must run: apt-get install$$missing" >&2; exit 1; fi
 endef
-deps:
+deps: build-deps
+	@[ "$$(id -u)" != 0 ] || $(MAKE) --no-print-directory slurm-deps || echo "Tests on Slurm will be skipped" >&2
+build-deps:
 	$(call install,$(DEPS))
+slurm-deps:
+	$(call install,$(SLURM_DEPS))
 
 # The sub-make reads the paths of libraries again, after they have been installed.
 test: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all tests benches
 	@tests/run.sh $(OUT)
 test-asan:
 	@$(MAKE) --no-print-directory BUILD=asan test
 
 soak: deps
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) all $(OUT)/tests/commands/test_soak
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) all $(OUT)/tests/commands/test_soak $(OUT)/tests/slurm/test_waves
 	@SOAK_KILLS=$${SOAK_KILLS:-200} SOAK_SEED=$${SOAK_SEED:-$$(date +%s)} tests/run.sh $(OUT) commands/test_soak
 	@grep '^  soak:' $(OUT)/tests/commands/test_soak.log
+	@SOAK=1 tests/run.sh $(OUT) slurm/test_waves
 
-demo: deps
+demo: build-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) all
 	@OUT=$(OUT) configs/demo.sh
 
-bench: deps
+bench: build-deps
 	$(call install,$(BENCH_DEPS))
 	@$(MAKE) --no-print-directory BUILD=release all benches
 	@for script in tests/bench/*.sh; do OUT=build/release $$script || exit 1; done
 
 PARITY ?= ../shared/parity
-parity: deps
+parity: build-deps
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) $(OUT)/tests/models/parity
 	@$(OUT)/tests/models/parity $(PARITY)
 

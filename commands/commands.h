@@ -33,6 +33,9 @@ typedef struct Command {
 } Command;
 
 int command_run(int argc, char **argv);
+int command_submit(int argc, char **argv);
+int command_sync(int argc, char **argv);
+int command_task(int argc, char **argv);
 int command_plan(int argc, char **argv);
 int command_watch(int argc, char **argv);
 int command_pause(int argc, char **argv);
@@ -45,6 +48,7 @@ int command_config(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 int command_attempt(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_dashboard(int argc, char **argv);
 int command_score(int argc, char **argv);
 int command_data(int argc, char **argv);
 int command_predict(int argc, char **argv);

@@ -1,7 +1,7 @@
 /* zeroth pause, resume, cancel, retry: what its users ask of a study or its jobs. */
 #include <stdio.h>
 
-#include "commands/study_command.h"
+#include "commands/slurm_command.h"
 #include "framework/memory.h"
 #include "jobs/requests.h"
 #include "jobs/watch.h"
@@ -20,13 +20,14 @@ static void tell(void *context, const LedgerJob *job, const char *what)
 }
 
 /* When it takes effect. */
-static Status tell_runner(const char *work)
+static Status tell_runner(const char *work, bool synced)
 {
     bool live;
+    if (synced) printf("jobs in Slurm have been told\n");
     char *holder;
     TRY(runner_find(work, &live, &holder));
     if (live) printf("a runner is at work (%s): it heeds this within a second\n", holder != NULL ? holder : "another process");
-    else printf("no runner is at work in %s: the next 'zeroth run' heeds this\n", work);
+    else if (!synced) printf("no runner is at work in %s: the next 'zeroth run' heeds this\n", work);
     memory_free(holder);
     return OK;
 }
@@ -42,7 +43,8 @@ static int run_action(RequestAction action, int argc, char **argv)
     Telling telling = {.study = name, .quiet = common.quiet};
     if (status == OK)
         status = request_jobs(work, name, action, arguments.items + 1, (size_t)(arguments.count - 1), tell, &telling);
-    if (status == OK && !common.quiet) status = tell_runner(work);
+    bool synced = status == OK && sync_beside(work, true);
+    if (status == OK && !common.quiet) status = tell_runner(work, synced);
     memory_free(work);
     memory_free(name);
     arguments_free(&arguments);

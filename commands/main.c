@@ -24,7 +24,17 @@ static const Command COMMANDS[] = {
      "  --fail-fast       stop the rest, with checkpoints, at the first failed job\n"
      "  -k, --keep-going  try every job, also where others of its stage failed alike\n"
      "  --watch           where another process runs in this work directory, follow it\n"
+     "  --executor slurm  submit to Slurm and follow until all is done; Ctrl-C leaves the jobs there\n"
+     "  --no-canary, --dry-run   with Slurm: see 'zeroth submit --help'\n"
      "Ctrl-C stops every job with a checkpoint; the same command goes on from there.\n"},
+    {"submit", command_submit, "STUDY.yaml [KEY=VALUE ...]", "hand a study to Slurm, and return at once",
+     "  --dry-run         print the batch scripts and sbatch lines, and send nothing\n"
+     "  --no-canary       send a large stage whole, before one of its jobs has shown that it works\n"
+     "  --only STAGE      up to this stage only\n"
+     "Jobs that are finished, queued or at work are not sent again. 'zeroth config slurm' lists what a site needs.\n"},
+    {"sync", command_sync, "[STUDY.yaml | NAME]", "see what became of jobs in Slurm, and send what is next",
+     "  --no-canary       as for submit\n"
+     "Each batch job ends with one; status does one too. No process has to stay logged in.\n"},
     {"watch", command_watch, "STUDY.yaml | NAME", "follow a study that another process runs",
      "Ctrl-C ends only the watching.\n"},
     {"pause", command_pause, "STUDY.yaml | NAME [JOB ...]", "stop jobs with a checkpoint until 'resume'",
@@ -45,10 +55,18 @@ static const Command COMMANDS[] = {
      "  -a, --all         every job\n"},
     {"report", command_report, "STUDY.yaml [KEY=VALUE ...]", "scores per variant, mean and interval over seeds",
      "  KEY=VALUE         as given to 'zeroth run': other values are other jobs\n"
-     "  -f, --format table|markdown|csv|latex|json\n"
+     "  -f, --format table|markdown|csv|latex|json|html\n"
+     "                    html: the dashboard's page in one file with its data, for a browser, without a server\n"
      "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
      "  --models          one line per finished trial: group, seed, directory of model and pictures\n"
      "  --curve           seen against unseen at each bias of calibration.curve; as table or csv\n"},
+    {"dashboard", command_dashboard, "[STUDY.yaml]", "a page to watch and compare studies, in a browser",
+     "  STUDY.yaml        whose work directory is shown; else --work\n"
+     "  -p, --port N      where it listens (8765; 0: a free one)\n"
+     "  --bind ADDRESS    also for other machines (127.0.0.1: for this one alone); then a token is asked for, which the\n"
+     "                    printed link holds\n"
+     "  --token           ask for a token here too, on a machine that others use\n"
+     "It reads the ledger and the runs, and changes nothing.\n"},
     {"logs", command_logs, "[STUDY.yaml] JOB", "the log of a job's last attempt",
      "  JOB               its key or the start of it, as 'zeroth status --all' shows it\n"
      "  STUDY.yaml        where that study's work directory is looked in\n"
@@ -121,6 +139,7 @@ static const Command COMMANDS[] = {
     {"doctor", command_doctor, "", "check this machine and work directory",
      "Lines that begin with '!' need attention; the exit code is 0 where there is none.\n"},
     {"attempt", command_attempt, "SPEC.json", NULL, NULL},
+    {"task", command_task, "WAVE INDEX", NULL, NULL},
 };
 static const size_t COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0];
 

@@ -1,7 +1,10 @@
 /* zeroth report: the scores of a study. */
 #include <stdio.h>
+#include <string.h>
 
-#include "commands/commands.h"
+#include "commands/slurm_command.h"
+#include "commands/study_command.h"
+#include "dashboards/html_report.h"
 #include "framework/memory.h"
 #include "jobs/artifact.h"
 #include "jobs/report.h"
@@ -33,6 +36,7 @@ static Status print_report(const Arguments *arguments, const char *work, const c
     Status status;
     TRY_GOTO(status, study_read(arguments->items[0], arguments->overrides, arguments->override_count, &study), done);
     PlanOptions options = {.work = plan_work_directory(work, study), .lookup = stage_get, .last = STAGE_COUNT};
+    sync_beside(options.work, false);
     TRY_GOTO(status, plan_create(study, &options, &plan), done);
     if (models) {
         status = print_models(plan);
@@ -53,6 +57,17 @@ done:
     return status;
 }
 
+/* The page of the dashboard in one file, as the ledger knows the study. */
+static Status print_html(const CommonFlags *common, const Arguments *arguments)
+{
+    char *name, *work;
+    Status status = find_study(common, arguments, arguments->items[0], &name, &work);
+    if (status == OK) status = html_report_print(work, name, stdout);
+    memory_free(name);
+    memory_free(work);
+    return status;
+}
+
 int command_report(int argc, char **argv)
 {
     CommonFlags common = {0};
@@ -67,10 +82,15 @@ int command_report(int argc, char **argv)
     Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
     if (status == OK)
         status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
-    if (status == OK && !report_format_from_name(format_name, &format))
-        status = status_error(STATUS_USAGE, "report: --format is table, markdown, csv, latex or json, not '%s'",
+    bool html = strcmp(format_name, "html") == 0;
+    if (status == OK && !html && !report_format_from_name(format_name, &format))
+        status = status_error(STATUS_USAGE, "report: --format is table, markdown, csv, latex, json or html, not '%s'",
                               format_name);
-    if (status == OK)
+    if (status == OK && html && curve)
+        status = status_error(STATUS_USAGE, "report: --curve is printed as --format table or csv, not html");
+    if (status == OK && html)
+        status = print_html(&common, &arguments);
+    else if (status == OK)
         status = print_report(&arguments, common.work, metrics, format, models, curve);
     arguments_free(&arguments);
     return command_end(status);

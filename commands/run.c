@@ -1,7 +1,8 @@
 /* zeroth run STUDY.yaml: plans, runs what is missing, sums up. */
 #include <stdio.h>
+#include <string.h>
 
-#include "commands/study_command.h"
+#include "commands/slurm_command.h"
 #include "commands/version.h"
 #include "framework/memory.h"
 #include "framework/text.h"
@@ -10,7 +11,8 @@
 typedef struct RunFlags {
     const char *only;
     int64_t jobs;
-    bool fail_fast, keep_going, watch;
+    const char *executor;
+    bool fail_fast, keep_going, watch, no_canary, dry_run;
 } RunFlags;
 
 static Status read_last(const char *name, StageId *last)
@@ -44,7 +46,8 @@ static Status run_plan(const Plan *plan, Ledger *ledger, const CommonFlags *comm
                           .memory = config_real(config, "run.host_memory"),
                           .gpus = (int)config_integer(config, "run.host_gpus")};
     int64_t jobs = flags->jobs > 0 ? flags->jobs : config_integer(config, "run.jobs");
-    TRY(executor_local_create(NULL, &limits, &executor));
+    TRY(executor_allocation_present() ? executor_allocation_create(NULL, config_string(config, "slurm.mpi"), &executor)
+                                      : executor_local_create(NULL, &limits, &executor));
     if (!common->quiet)
         fprintf(stderr, "%s: %zu trial%s, %zu job%s, %zu to do, in %s\n", plan->study->name, plan->study->full_count,
                 plural(plan->study->full_count), plan->count, plural(plan->count), plan->needed, plan->work);
@@ -84,8 +87,10 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     bool followed = false, more = false;
     TRY(read_last(flags->only, &last));
     Status status = load_plan(common, arguments, last, &study, &plan);
-    if (status == OK) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
-    if (status == OK && !followed) status = run_plan(plan, ledger, common, flags, &more);
+    bool slurm = flags->executor != NULL && strcmp(flags->executor, "slurm") == 0;
+    if (status == OK && slurm) status = run_with_slurm(&plan, flags->no_canary, flags->dry_run, common->quiet);
+    if (status == OK && !slurm) status = open_ledger(study, plan->work, common, flags, &ledger, &followed);
+    if (status == OK && !slurm && !followed) status = run_plan(plan, ledger, common, flags, &more);
     while (status == OK && more) { /* the study as it was read: nobody's edits come in between */
         status = plan_renew(&plan);
         if (status == OK) status = run_plan(plan, ledger, common, flags, &more);
@@ -94,6 +99,17 @@ static Status run_study(const CommonFlags *common, const Arguments *arguments, c
     plan_destroy(plan);
     study_destroy(study);
     return status;
+}
+
+static Status check_executor(const RunFlags *flags)
+{
+    bool slurm = flags->executor != NULL && strcmp(flags->executor, "slurm") == 0;
+    if (flags->executor != NULL && !slurm && strcmp(flags->executor, "local") != 0)
+        return status_error(STATUS_USAGE, "--executor: no executor '%s': there are local and slurm", flags->executor);
+    if (!slurm && (flags->dry_run || flags->no_canary))
+        return status_error(STATUS_USAGE, "%s is for --executor slurm: 'zeroth plan' shows what a local run would do",
+                            flags->dry_run ? "--dry-run" : "--no-canary");
+    return OK;
 }
 
 int command_run(int argc, char **argv)
@@ -105,11 +121,15 @@ int command_run(int argc, char **argv)
                           {"--jobs", "-j", FLAG_INTEGER, &run.jobs},
                           {"--fail-fast", NULL, FLAG_SWITCH, &run.fail_fast},
                           {"--keep-going", "-k", FLAG_SWITCH, &run.keep_going},
+                          {"--executor", NULL, FLAG_STRING, &run.executor},
+                          {"--no-canary", NULL, FLAG_SWITCH, &run.no_canary},
+                          {"--dry-run", NULL, FLAG_SWITCH, &run.dry_run},
                           {"--watch", NULL, FLAG_SWITCH, &run.watch}};
     Status status = flags_parse(flags, sizeof flags / sizeof flags[0], &common, argc, argv, &arguments);
     if (status == OK) status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
     if (status == OK && (run.jobs < 0 || run.jobs > 100000))
         status = status_error(STATUS_USAGE, "--jobs: a number of jobs from 1 to 100000, or 0 for as many as fit");
+    if (status == OK) status = check_executor(&run);
     if (status == OK) status = run_study(&common, &arguments, &run);
     arguments_free(&arguments);
     return command_end(status);

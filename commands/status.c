@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "commands/study_command.h"
+#include "commands/slurm_command.h"
 #include "framework/files.h"
 #include "framework/memory.h"
 #include "framework/text.h"
@@ -251,7 +251,9 @@ int command_status(int argc, char **argv)
     if (status == OK) status = arguments_expect(&arguments, 0, 1, "STUDY");
     if (status == OK && arguments.count > 0) status = find_named_study(&common, &arguments, &name, &work);
     const char *of = work != NULL ? work : default_work(&common);
+    if (status == OK) sync_beside(of, false);
     if (status == OK) status = print_status(of, name, failed, all);
+    if (status == OK && !failed) status = sync_print(of, name, all ? SIZE_MAX : 20, stdout);
     memory_free(work);
     memory_free(name);
     arguments_free(&arguments);

@@ -34,6 +34,8 @@
     INTEGER("run." stage ".gpus", "-1", -1, 1024, RUNNER, "GPUs of a job of this stage; -1: run.gpus"),            \
     DURATION("run." stage ".time", "0", RUNNER, "time limit of this stage; 0: run.time")
 
+#define SLURM_STAGE(stage) STRINGS("slurm." stage ".options", "", RUNNER, "more options of sbatch for this stage")
+
 const ConfigKey CONFIG_SCHEMA[] = {
     INTEGER("seed", "0", 0, 4294967295.0, BACKBONE | GENERATOR, "seed of every random draw of a trial"),
 
@@ -165,7 +167,7 @@ const ConfigKey CONFIG_SCHEMA[] = {
     REAL("calibration.budget", "0.05", 0, 1, EVALUATE,
          "share of right training queries of seen classes that the bias may cost, where calibration.kind is budget"),
     REALS("calibration.curve", "[-6, -3, -1.5, 0, 1.5, 3, 6]", -100, 100, EVALUATE,
-          "biases of the seen-unseen trade-off curve, besides both infinities; []: no curve"),
+          "biases of the seen-unseen trade-off curve, besides both infinities; each is an evaluation more. []: no curve"),
     STRINGS("evaluate.export", "", EVALUATE, "predictions kept as files for other scorers: panoptic, instances, semantic"),
     INTEGER("evaluate.pictures", "6", 0, 100000, EVALUATE, "side-by-side pictures written"),
 
@@ -190,6 +192,37 @@ const ConfigKey CONFIG_SCHEMA[] = {
     DURATION("run.backoff", "1", RUNNER, "pause before a job is tried again; doubled each time, up to 5 minutes"),
     DURATION("run.hang", "30m", RUNNER, "a job that neither steps nor computes for so long is ended and tried again; 0: never"),
     REAL("run.checkpoint_seconds", "20", 0, 86400, RUNNER, "seconds between checkpoints, more where copies would take 1 % of the time; 0: every step"),
+
+    STRING("slurm.partition", "", RUNNER, "Slurm's partition, or several with commas; empty: the cluster's default"),
+    STRING("slurm.account", "", RUNNER, "account that is charged; empty: the user's default"),
+    STRING("slurm.qos", "", RUNNER, "quality of service; empty: the default"),
+    STRING("slurm.constraint", "", RUNNER, "features that nodes must have"),
+    STRING("slurm.gres", "", RUNNER, "generic resources of a job that uses GPUs, in place of gpu:N with its run.gpus"),
+    DURATION("slurm.time", "0", RUNNER, "time limit where run.time says none; 0: the partition's"),
+    BYTES("slurm.mem", "0", RUNNER, "memory of a job where run.memory says none; 0: the cluster's default"),
+    BYTES("slurm.max_memory", "0", RUNNER, "most that a job is given after it ran out of memory; 0: no limit of ours"),
+    STRINGS("slurm.options", "", RUNNER, "more options of sbatch: [--exclusive, --reservation=NAME]"),
+    SLURM_STAGE("shard"),
+    SLURM_STAGE("backbone"),
+    SLURM_STAGE("extract"),
+    SLURM_STAGE("generator"),
+    SLURM_STAGE("evaluate"),
+    STRINGS("slurm.modules", "", RUNNER, "modules that the batch script loads"),
+    STRINGS("slurm.lines", "", RUNNER, "lines of shell that the batch script runs before the program"),
+    STRINGS("slurm.export", "", RUNNER, "more environment variables that jobs get from the submitting shell"),
+    PATH("slurm.template", RUNNER, "batch script in place of the built-in one (slurm/job.sbatch.in)"),
+    STRING("slurm.mpi", "pmix", RUNNER, "how ranks are started: mpirun, or the NAME of srun --mpi=NAME"),
+    DURATION("slurm.signal_before", "2m", RUNNER, "so long before the time limit a job is told to checkpoint"),
+    BOOL("slurm.requeue", "true", RUNNER, "jobs go back to the queue by themselves; false: sync submits them anew"),
+    BOOL("slurm.resubmit", "true", RUNNER, "each job ends with a sync, which submits what is next"),
+    INTEGER("slurm.canary", "20", 0, 1000000, RUNNER, "where a stage has so many jobs, one finishes before the rest is submitted; 0: never"),
+    INTEGER("slurm.pack", "1", 1, 10000, RUNNER, "jobs that one task of an array runs one after another"),
+    INTEGER("slurm.throttle", "0", 0, 1000000, RUNNER, "tasks of one array that run at a time; 0: all"),
+    INTEGER("slurm.max_array", "0", 0, 10000000, RUNNER, "tasks of one array; 0: the cluster's MaxArraySize"),
+    INTEGER("slurm.max_submit", "0", 0, 10000000, RUNNER, "your jobs in the queue at a time; 0: as many as the cluster takes"),
+    DURATION("slurm.poll", "10s", RUNNER, "pause between two looks at the queue; up to twelve times that while nothing changes"),
+    DURATION("slurm.timeout", "1m", RUNNER, "how long an answer of Slurm's commands is waited for"),
+    DURATION("slurm.lost", "1m", RUNNER, "a submission without an answer, that no queue shows after so long, was never made"),
 };
 
 const int CONFIG_SCHEMA_COUNT = (int)(sizeof CONFIG_SCHEMA / sizeof CONFIG_SCHEMA[0]);

@@ -61,6 +61,16 @@ void text_format(Text *text, const char *format, ...)
     va_end(arguments);
 }
 
+void text_append_quoted(Text *text, const char *string)
+{
+    text_append(text, "'");
+    for (; *string != '\0'; string++) {
+        if (*string == '\'') text_append(text, "'\\''");
+        else text_append_bytes(text, string, 1);
+    }
+    text_append(text, "'");
+}
+
 const char *text_string(const Text *text)
 {
     return text->data != NULL ? text->data : "";

@@ -18,6 +18,8 @@ typedef struct Text {
 void text_append(Text *text, const char *string);
 void text_append_bytes(Text *text, const char *bytes, size_t count);
 void text_format(Text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* In single quotes, as a shell reads one word. */
+void text_append_quoted(Text *text, const char *string);
 const char *text_string(const Text *text); /* "" while empty */
 void text_free(Text *text);
 

@@ -1,6 +1,8 @@
 #include "jobs/attempt_prepare.h"
 
+#include <errno.h>
 #include <limits.h>
+#include <sys/stat.h>
 
 #include "framework/files.h"
 #include "framework/memory.h"
@@ -32,15 +34,13 @@ Status attempt_last_number(const char *work, const char *key, int *number)
     return status;
 }
 
-static Status write_spec(const Plan *plan, uint32_t job, const char *code, const char *directory)
+Status attempt_write_spec(const Plan *plan, uint32_t job, const char *code, const char *name, const char *path)
 {
     const PlanJob *planned = &plan->jobs[job];
-    char *path = path_join(directory, SPEC_NAME);
-    if (path == NULL) return no_path();
     /* The spec borrows what it is written from; nothing here is freed by it. */
     AttemptSpec spec = {.work = plan->work,
                         .key = (char *)(uintptr_t)planned->key,
-                        .name = (char *)(uintptr_t)path_name(directory),
+                        .name = (char *)(uintptr_t)name,
                         .code = (char *)(uintptr_t)code,
                         .stage = planned->stage,
                         .version = planned->definition->version,
@@ -52,23 +52,46 @@ static Status write_spec(const Plan *plan, uint32_t job, const char *code, const
                         .time_limit = planned->resources.time};
     for (int input = 0; input < STAGE_COUNT; input++)
         if (planned->inputs[input] != NO_JOB) spec.inputs[input] = plan->jobs[planned->inputs[input]].key;
-    Status status = attempt_spec_write(&spec, path);
-    memory_free(path);
+    return attempt_spec_write(&spec, path);
+}
+
+/* mkdir(2) itself decides between two that would take the same number. */
+static Status make_next(const char *run, int *number, char **directory)
+{
+    for (;; ++*number) {
+        char *made = memory_format("%s/%04d", run, *number);
+        if (made == NULL) return no_path();
+        if (mkdir(made, 0777) == 0) {
+            *directory = made;
+            return OK;
+        }
+        Status status = errno != EEXIST ? status_errno(errno, "create directory", made) : OK;
+        memory_free(made);
+        TRY(status);
+    }
+}
+
+Status attempt_make_directory(const char *work, const char *key, int *number, char **directory)
+{
+    *directory = NULL;
+    TRY(attempt_last_number(work, key, number));
+    ++*number;
+    char *run = run_directory(work, key);
+    Status status = run == NULL ? no_path() : directory_create(run);
+    if (status == OK) status = make_next(run, number, directory);
+    memory_free(run);
     return status;
 }
 
 Status attempt_prepare(const Plan *plan, uint32_t job, const char *code, int *number, char **directory)
 {
-    const PlanJob *planned = &plan->jobs[job];
-    *directory = NULL;
-    TRY(attempt_last_number(plan->work, planned->key, number));
-    ++*number;
-    char *made = attempt_directory(plan->work, planned->key, *number);
-    Status status = made == NULL ? no_path() : directory_create(made);
-    if (status == OK) status = write_spec(plan, job, code, made);
-    if (status == OK)
-        *directory = made;
-    else
-        memory_free(made);
+    TRY(attempt_make_directory(plan->work, plan->jobs[job].key, number, directory));
+    char *path = path_join(*directory, SPEC_NAME);
+    Status status = path == NULL ? no_path() : attempt_write_spec(plan, job, code, path_name(*directory), path);
+    memory_free(path);
+    if (status != OK) {
+        memory_free(*directory);
+        *directory = NULL;
+    }
     return status;
 }

@@ -7,9 +7,12 @@
 
 /* The highest number among the job's attempts; 0 where there are none. */
 Status attempt_last_number(const char *work, const char *key, int *number);
-/* Makes WORK/runs/KEY/NNNN with spec.json, NNNN after all that are there;
- * `*directory` is freed by memory_free. One process at a time does this for a
- * work directory: the one that holds the ledger's lock. */
+/* Makes WORK/runs/KEY/NNNN, NNNN after all that are there: no two callers get
+ * the same. `*directory` is freed by memory_free. */
+Status attempt_make_directory(const char *work, const char *key, int *number, char **directory);
+/* The same, with the spec.json of a planned job. */
 Status attempt_prepare(const Plan *plan, uint32_t job, const char *code, int *number, char **directory);
+/* The specification alone, to `path`. `name` is the attempt's, or "" where there is none yet. */
+Status attempt_write_spec(const Plan *plan, uint32_t job, const char *code, const char *name, const char *path);
 
 #endif

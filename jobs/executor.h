@@ -56,4 +56,11 @@ typedef struct LocalLimits {
  * process until destroyed. */
 Status executor_local_create(const char *program, const LocalLimits *limits, Executor **executor);
 
+/* Steps of the Slurm allocation that this process runs in (salloc, or a batch
+ * script of one's own): srun starts each attempt on nodes with room for it, by
+ * the processors that the allocation has there. `mpi` is the NAME of srun
+ * --mpi=NAME for attempts of several ranks. Otherwise as the local executor. */
+bool executor_allocation_present(void);
+Status executor_allocation_create(const char *program, const char *mpi, Executor **executor);
+
 #endif

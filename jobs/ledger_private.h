@@ -5,6 +5,7 @@
  *   ledger_attempts.c  events, verdicts, results
  *   ledger_read.c      what commands ask
  *   ledger_show.c      all that is known of one job
+ *   ledger_query.c     what the dashboard asks
  *   ledger_rebuild.c   the same from the directories
  *   ledger_check.c     the difference of the two */
 #ifndef JOBS_LEDGER_PRIVATE_H

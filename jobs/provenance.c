@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -162,6 +163,19 @@ void provenance_write(const Provenance *provenance, JsonWriter *writer)
         if (provenance->facts[fact][0] != '\0') json_add_string(writer, NAMES[fact], provenance->facts[fact]);
 }
 
+/* Where a cluster ran it: what its administrators ask for. */
+static void write_slurm(JsonWriter *writer)
+{
+    const char *array = getenv("SLURM_ARRAY_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID"), *job = getenv("SLURM_JOB_ID");
+    const char *nodes = getenv("SLURM_JOB_NODELIST");
+    char id[64];
+    if (job == NULL) return;
+    if (array != NULL && task != NULL) snprintf(id, sizeof id, "%.30s_%.30s", array, task);
+    else snprintf(id, sizeof id, "%.60s", job);
+    json_add_string(writer, "slurm_job", id);
+    if (nodes != NULL) json_add_string(writer, "slurm_nodes", nodes);
+}
+
 void provenance_write_run(const ProvenanceOfRun *run, JsonWriter *writer)
 {
     static const char DIRTY[] = "+dirty";
@@ -176,6 +190,7 @@ void provenance_write_run(const ProvenanceOfRun *run, JsonWriter *writer)
     json_add_integer(writer, "threads", run->threads);
     json_add_integer(writer, "ranks", run->ranks);
     json_add_integer(writer, "seed", run->seed);
+    write_slurm(writer);
     Provenance provenance;
     provenance_gather(&provenance);
     provenance_write(&provenance, writer);

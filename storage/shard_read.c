@@ -102,6 +102,9 @@ static bool images_in_range(const ShardIndex *index, int64_t rows, int64_t names
     const int64_t n = index->images;
     bool good = index->pixel_offset[0] == 0 && index->segment_offset[0] == 0 && index->name_offset[0] == 0 &&
                 index->pixel_offset[n] == pixels && index->segment_offset[n] <= rows && index->name_offset[n] == names;
+    for (int64_t i = 0; good && i < n; i++) /* each starts at 0, so none is negative, and differences can't overflow */
+        good = index->pixel_offset[i] <= index->pixel_offset[i + 1] && index->name_offset[i] <= index->name_offset[i + 1] &&
+               index->segment_offset[i] <= index->segment_offset[i + 1];
     for (int64_t i = 0; good && i < n; i++) {
         const int32_t *size = index->size + 4 * i;
         int64_t segments = index->segment_offset[i + 1] - index->segment_offset[i];

@@ -13,6 +13,7 @@
 #include "framework/memory.h"
 #include "jobs/stage.h"
 #include "jobs/stages/exports.h"
+#include "jobs/stages/picture_scores.h"
 #include "jobs/stages/prediction.h"
 #include "jobs/stages/scores.h"
 #include "jobs/stages/segmenter_setup.h"
@@ -77,13 +78,25 @@ static Status calibrate(EvaluateState *state)
     return OK;
 }
 
+/* Forms of exports, without those beyond all there are. */
+static int list_forms(const Config *config, const char *forms[EXPORT_FORMS + 1])
+{
+    int count = 0;
+    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count <= EXPORT_FORMS; i++)
+        forms[count++] = config_list_string(config, "evaluate.export", i);
+    return count;
+}
+
+static Status evaluate_check(const Config *config)
+{
+    const char *forms[EXPORT_FORMS + 1];
+    return status_wrap(exports_check(forms, list_forms(config, forms), NULL), "evaluate.export");
+}
+
 static Status open_exports(EvaluateState *state)
 {
-    const Config *config = state->context->config;
-    const char *forms[8];
-    int count = 0;
-    for (int64_t i = 0; i < config_list_count(config, "evaluate.export") && count < 8; i++)
-        forms[count++] = config_list_string(config, "evaluate.export", i);
+    const char *forms[EXPORT_FORMS + 1];
+    const int count = list_forms(state->context->config, forms);
     if (count == 0) return OK;
     char *directory = path_join(state->context->output, "predictions");
     Status status = directory == NULL ? status_no_memory(256, "a path")
@@ -236,7 +249,7 @@ static Status write_metrics(EvaluateState *state)
     return status;
 }
 
-static Status write_picture(EvaluateState *state, int64_t index, const char *directory)
+static Status write_picture(EvaluateState *state, int64_t index, const char *directory, const char *scores)
 {
     PanopticMap truth;
     TRY(predict_image(state, index, &truth));
@@ -249,6 +262,9 @@ static Status write_picture(EvaluateState *state, int64_t index, const char *dir
     char *path = memory_format("%s/%03lld.png", directory, (long long)index);
     Status status = path == NULL ? status_no_memory(256, "a path") : picture_compose(&options, &picture);
     if (status == OK) status = image_write_png(path, &picture);
+    if (status == OK)
+        status = picture_scores_write(scores, index, &state->classifier.classes, &truth, &prediction,
+                                      state->truth_labels, state->prediction.labels, state->image.file_name);
     memory_free(path);
     image_clear(&picture);
     return status;
@@ -261,10 +277,12 @@ static Status write_pictures(EvaluateState *state)
     int64_t wanted = config_integer(state->context->config, "evaluate.pictures");
     int64_t images = feature_set_images(state->features);
     char *directory = path_join(state->context->output, "pictures");
-    if (directory == NULL) return status_no_memory(256, "a path");
-    Status status = directory_create(directory);
+    char *scores = path_join(state->context->output, PICTURE_SCORES);
+    Status status = directory == NULL || scores == NULL ? status_no_memory(256, "a path") : directory_create(directory);
+    if (status == OK) status = directory_create(scores);
     for (int64_t i = comm_rank(comm); i < wanted && i < images && status == OK; i += comm_size(comm))
-        status = write_picture(state, i, directory);
+        status = write_picture(state, i, directory, scores);
+    memory_free(scores);
     memory_free(directory);
     return status;
 }
@@ -334,6 +352,7 @@ const Stage STAGE_DEF_EVALUATE = {
     .inputs = 1u << STAGE_BACKBONE | 1u << STAGE_EXTRACT | 1u << STAGE_GENERATOR,
     .unit = "blocks",
     .parallel = true,
+    .check = evaluate_check,
     .start = evaluate_start,
     .step = evaluate_step,
     .save = evaluate_save,

@@ -26,6 +26,7 @@ typedef enum Form {
 static const char *const FORM_NAMES[] = {FORMS(X)};
 #undef X
 _Static_assert(sizeof FORM_NAMES / sizeof *FORM_NAMES == FORM_COUNT, "a name per form");
+_Static_assert((int)FORM_COUNT == EXPORT_FORMS, "as the header counts them");
 
 struct Exports {
     char *directory, *parts;
@@ -46,7 +47,7 @@ void exports_destroy(Exports *exports)
     memory_free(exports);
 }
 
-static Status take_forms(Exports *exports, const char *const *forms, int count)
+Status exports_check(const char *const *forms, int count, bool wanted[EXPORT_FORMS])
 {
     for (int i = 0; i < count; i++) {
         int form = 0;
@@ -54,8 +55,14 @@ static Status take_forms(Exports *exports, const char *const *forms, int count)
         if (form == FORM_COUNT)
             return status_error(STATUS_INVALID, "predictions can't be exported as '%s', only as panoptic, instances or "
                                 "semantic", forms[i]);
-        exports->wanted[form] = true;
+        if (wanted != NULL) wanted[form] = true;
     }
+    return OK;
+}
+
+static Status take_forms(Exports *exports, const char *const *forms, int count)
+{
+    TRY(exports_check(forms, count, exports->wanted));
     for (int c = 0; c < exports->classes->count && exports->wanted[FORM_SEMANTIC]; c++)
         if (exports->classes->entries[c].id < 0 || exports->classes->entries[c].id > UINT16_MAX)
             return status_error(STATUS_INVALID, "category %" PRId64 " (%s) can't be a pixel's value: leave 'semantic' out "

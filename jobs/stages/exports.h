@@ -12,6 +12,8 @@
 
 #include "jobs/stages/prediction.h"
 
+#define EXPORT_FORMS 3
+
 typedef struct Exports Exports;
 /* One image's queries, for masks of instances. */
 typedef struct ExportImage {
@@ -22,6 +24,8 @@ typedef struct ExportImage {
     int64_t mask_height, mask_width;
 } ExportImage;
 
+/* Whether each of `forms` is one of them, without making anything; `wanted`, which may be NULL, tells which are there. */
+Status exports_check(const char *const *forms, int count, bool wanted[EXPORT_FORMS]);
 /* `forms`: "panoptic", "instances", "semantic", in any number; STATUS_INVALID names one that is none of them. With no
  * form *exports is NULL, which the functions below take for "nothing to do". `classes` outlives it. */
 Status exports_create(const char *directory, const char *const *forms, int count, const ClassTable *classes,

@@ -356,13 +356,13 @@ static double semantic_value(const View *view, const ClassTable *classes, Metric
     return semantic_quality_group(&view->semantic, classes, group).miou;
 }
 
-static void write_points(JsonWriter *writer, const char *metric, const char *side, const TradeoffPoint *points, int count)
+static void write_points(JsonWriter *writer, const char *metric, bool unseen, const TradeoffPoint *points, int count)
 {
     char key[64];
-    snprintf(key, sizeof key, "%s.%s", metric, side);
+    snprintf(key, sizeof key, "%s.%s", metric, unseen ? "unseen" : "seen");
     json_key(writer, key);
     json_begin_array(writer);
-    for (int i = 0; i < count; i++) json_real(writer, side[0] == 's' ? points[i].seen : points[i].unseen);
+    for (int i = 0; i < count; i++) json_real(writer, unseen ? points[i].unseen : points[i].seen);
     json_end_array(writer);
 }
 
@@ -392,8 +392,8 @@ static void write_curve(const Scores *scores, JsonWriter *writer, TradeoffPoint 
                 json_key(writer, METRICS[m].area);
                 json_real(writer, tradeoff_area(points, count));
             } else {
-                write_points(writer, METRICS[m].name, "seen", points, count);
-                write_points(writer, METRICS[m].name, "unseen", points, count);
+                write_points(writer, METRICS[m].name, false, points, count);
+                write_points(writer, METRICS[m].name, true, points, count);
             }
         }
     }

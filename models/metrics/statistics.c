@@ -76,7 +76,7 @@ double statistics_t_quantile(double probability, double degrees)
     return probability < 0.5 ? -t : t;
 }
 
-Estimate statistics_estimate(const double *values, int64_t count, double confidence)
+Estimate statistics_estimate_at(const double *values, int64_t count, double t)
 {
     Estimate estimate = {.count = count, .mean = (double)NAN};
     if (count < 1)
@@ -90,8 +90,13 @@ Estimate statistics_estimate(const double *values, int64_t count, double confide
     for (int64_t i = 0; i < count; i++)
         squares += (values[i] - estimate.mean) * (values[i] - estimate.mean);
     estimate.deviation = sqrt(squares / (double)(count - 1));
-    double t = statistics_t_quantile(0.5 + 0.5 * confidence, (double)(count - 1));
     estimate.half_width = t * estimate.deviation / sqrt((double)count);
     estimate.has_interval = true;
     return estimate;
+}
+
+Estimate statistics_estimate(const double *values, int64_t count, double confidence)
+{
+    double t = count < 2 ? 0.0 : statistics_t_quantile(0.5 + 0.5 * confidence, (double)(count - 1));
+    return statistics_estimate_at(values, count, t);
 }

@@ -101,7 +101,7 @@ static Status run(Bench *bench, int argc, char **argv)
     int64_t samples = argc > 2 ? atoll(argv[2]) : 2;
     int rounds = argc > 3 ? atoi(argv[3]) : 21;
     SegmenterConfig config = segmenter_default(10);
-    if (argc > 4) config.width = atoi(argv[4]);
+    if (argc > 4) config.backbone.width = atoi(argv[4]);
     if (argc > 5) config.dim = config.mask_dim = atoi(argv[5]);
     TRY(segmenter_create(&config, backend_cpu(), DTYPE_F32, 1, &bench->segmenter));
     TRY(gradient_tree_create(segmenter_parameters(bench->segmenter), samples * comm_size(bench->comm), bench->comm,

@@ -71,7 +71,10 @@ static void test_plans(void)
     write_text(weights, "not read by a plan");
     for (size_t s = 0; s < STUDY_COUNT; s++) {
         Result plan = PROGRAM("plan", STUDIES[s].study, text("data.root=%s", data), text("segmenter.weights=%s", weights),
-                              "data.class_vectors=class_vectors.csv", "--work", in_root("work"), "--trials");
+                              "data.class_vectors=class_vectors.csv", "data.format=coco_panoptic", "data.train_json=panoptic_train.json",
+                              "data.val_json=panoptic_val.json", "data.train_images=train", "data.val_images=val",
+                              "data.train_panoptic=panoptic_train", "data.val_panoptic=panoptic_val", "--work",
+                              in_root("work"), "--trials");
         CHECK_CODE(plan, 0);
         CHECK_SAYS(plan.out, "projection");
         CHECK_SAYS(plan.out, "vanilla GMMN");

@@ -20,7 +20,7 @@
 #include "framework/text.h"
 #include "tests/test.h"
 
-enum { FUZZ_MAX_BYTES = 1 << 20, FUZZ_MAX_SEEDS = 16, FUZZ_CPU_SECONDS = 10 };
+enum { FUZZ_MAX_BYTES = 1 << 20, FUZZ_MAX_SEEDS = 16, FUZZ_CPU_SECONDS = 60 };
 
 typedef struct FuzzInput {
     uint8_t *data; /* [FUZZ_MAX_BYTES] */

@@ -28,6 +28,13 @@ const char *__asan_default_options(void)
            "handle_segv=1:allow_user_segv_handler=1:exitcode=99";
 }
 
+/* By a signal, which tells the input. */
+const char *__ubsan_default_options(void);
+const char *__ubsan_default_options(void)
+{
+    return "abort_on_error=1";
+}
+
 /* -- JSON and YAML -- */
 
 static const char *const JSON_WORDS[] = {"\"images\"", "\"annotations\"", "\"categories\"", "\"id\"", "\"image_id\"",
