@@ -3,7 +3,7 @@
 Usage: bench_ablation.py ZEROTH [small|full]
 
 With: shard, backbone and extract once, then generator and evaluate of every variant, as `zeroth run` does it; seconds
-are processor time of its jobs, of one thread each, as its ledger has them: what else the machine does changes little.
+are those of its ledger, one job at a time, of one thread each.
 Without: shard and backbone once too, but every variant runs the frozen segmenter itself, as the published code does: in
 every iteration over the images that the iteration reads, and once over the test images. That time is counted, not run:
 seconds an image of the extract job above, times images. An iteration's images are as many as give its classifier.rows
@@ -68,7 +68,7 @@ def measure(zeroth, place, plan, count):
     seconds = {}
     for artifact in pathlib.Path(place, "work", "artifacts").iterdir():
         job = json.loads(run(zeroth, "ledger", "show", str(study), artifact.name, "--format", "json"))
-        seconds.setdefault(job["stage"], []).append(sum(attempt["cpu_seconds"] for attempt in job["attempts"]))
+        seconds.setdefault(job["stage"], []).append(sum(attempt["seconds"] for attempt in job["attempts"]))
     assert len(seconds["evaluate"]) == count, seconds
     return seconds, seconds["extract"][0] / (plan["train"] * plan["passes"] + plan["val"])
 
@@ -114,7 +114,7 @@ def main():
     if len(sys.argv) < 2 or any(name not in benches for name in chosen):
         sys.exit(__doc__)
     print(f"ablation: {VARIANTS} variants of the generator on one feature store, against {VARIANTS} runs that recompute\n"
-          "  the segmenter; processor time. Assumed of the peer: every iteration runs the frozen segmenter over its\n"
+          "  the segmenter, one job at a time. Assumed of the peer: every iteration runs the frozen segmenter over its\n"
           "  images (as many as give its classifier.rows of real queries), and evaluation over the test images, at the\n"
           "  time that an image took in our extract job; its augmentation is not counted", flush=True)
     for name in chosen:
