@@ -58,7 +58,8 @@ static const Command COMMANDS[] = {
      "  -f, --format table|markdown|csv|latex|json|html\n"
      "                    html: the dashboard's page in one file with its data, for a browser, without a server\n"
      "  -m, --metrics A,B keys of metrics.json or their ends: pq.unseen, semantic.miou.seen\n"
-     "  --models          one line per finished trial: group, seed, directory of model and pictures\n"},
+     "  --models          one line per finished trial: group, seed, directory of model and pictures\n"
+     "  --curve           seen against unseen at each bias of calibration.curve; as table or csv\n"},
     {"dashboard", command_dashboard, "[STUDY.yaml]", "a page to watch and compare studies, in a browser",
      "  STUDY.yaml        whose work directory is shown; else --work\n"
      "  -p, --port N      where it listens (8765; 0: a free one)\n"

@@ -8,6 +8,7 @@
 #include "framework/memory.h"
 #include "jobs/artifact.h"
 #include "jobs/report.h"
+#include "jobs/report_curve.h"
 
 /* One line per finished trial: group, seed, directory of its model, pictures and numbers. */
 static Status print_models(const Plan *plan)
@@ -27,7 +28,7 @@ static Status print_models(const Plan *plan)
 }
 
 static Status print_report(const Arguments *arguments, const char *work, const char *metrics, ReportFormat format,
-                           bool models)
+                           bool models, bool curve)
 {
     Study *study = NULL;
     Plan *plan = NULL;
@@ -39,6 +40,10 @@ static Status print_report(const Arguments *arguments, const char *work, const c
     TRY_GOTO(status, plan_create(study, &options, &plan), done);
     if (models) {
         status = print_models(plan);
+        goto done;
+    }
+    if (curve) {
+        status = report_print_curve(plan, format, stdout);
         goto done;
     }
     TRY_GOTO(status, report_create(plan, metrics, &report), done);
@@ -67,23 +72,26 @@ int command_report(int argc, char **argv)
 {
     CommonFlags common = {0};
     const char *format_name = "table", *metrics = NULL;
-    bool models = false;
+    bool models = false, curve = false;
     const Flag flags[] = {{"--format", "-f", FLAG_STRING, &format_name},
                           {"--metrics", "-m", FLAG_STRING, &metrics},
-                          {"--models", NULL, FLAG_SWITCH, &models}};
+                          {"--models", NULL, FLAG_SWITCH, &models},
+                          {"--curve", NULL, FLAG_SWITCH, &curve}};
     Arguments arguments;
     ReportFormat format = REPORT_TABLE;
-    Status status = flags_parse(flags, 3, &common, argc, argv, &arguments);
+    Status status = flags_parse(flags, 4, &common, argc, argv, &arguments);
     if (status == OK)
         status = arguments_expect(&arguments, 1, 1, "STUDY.yaml");
     bool html = strcmp(format_name, "html") == 0;
     if (status == OK && !html && !report_format_from_name(format_name, &format))
         status = status_error(STATUS_USAGE, "report: --format is table, markdown, csv, latex, json or html, not '%s'",
                               format_name);
+    if (status == OK && html && curve)
+        status = status_error(STATUS_USAGE, "report: --curve is printed as --format table or csv, not html");
     if (status == OK && html)
         status = print_html(&common, &arguments);
     else if (status == OK)
-        status = print_report(&arguments, common.work, metrics, format, models);
+        status = print_report(&arguments, common.work, metrics, format, models, curve);
     arguments_free(&arguments);
     return command_end(status);
 }

@@ -65,5 +65,6 @@ typedef struct Report {
 Status report_create(const Plan *plan, const char *metrics, Report **report);
 void report_destroy(Report *report);
 Status report_print(const Report *report, ReportFormat format, FILE *out);
+void report_print_csv_field(FILE *out, const char *text); /* quoted where it must be */
 
 #endif

@@ -290,7 +290,7 @@ static void print_latex(const Report *report, FILE *out)
 
 /* CSV and JSON --------------------------------------------------------------------- */
 
-static void print_csv_field(FILE *out, const char *text)
+void report_print_csv_field(FILE *out, const char *text)
 {
     if (strpbrk(text, ",\"\n") == NULL) {
         fputs(text, out);
@@ -313,7 +313,7 @@ static const char *halving_state(const Report *report, const ReportRow *row)
 static void print_csv(const Report *report, FILE *out)
 {
     for (size_t c = 0; c < report->column_count; c++) {
-        print_csv_field(out, report->column_keys[c]);
+        report_print_csv_field(out, report->column_keys[c]);
         fputc(',', out);
     }
     fputs("trials,finished,failed", out);
@@ -326,7 +326,7 @@ static void print_csv(const Report *report, FILE *out)
     for (size_t r = 0; r < report->row_count; r++) {
         const ReportRow *row = &report->rows[r];
         for (size_t c = 0; c < report->column_count; c++) {
-            print_csv_field(out, row->labels[c]);
+            report_print_csv_field(out, row->labels[c]);
             fputc(',', out);
         }
         fprintf(out, "%zu,%zu,%zu", row->trials, row->finished, row->failed);

@@ -94,9 +94,7 @@ static Status read_photograph(ImportBuffers *buffers, const ImportSplit *split, 
     TRY(image_decode(buffers->photograph, buffers->photograph_bytes, path, &buffers->image));
     if (buffers->image.height != image->height || buffers->image.width != image->width)
         return status_error(STATUS_INVALID, "%s: is %dx%d pixels, width by height; %s says %dx%d", path,
-                            buffers->image.width, buffers->image.height,
-                            path_name(split->set.path), image->width,
-                            image->height);
+                            buffers->image.width, buffers->image.height, split->set.path, image->width, image->height);
     return OK;
 }
 

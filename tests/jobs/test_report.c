@@ -2,6 +2,7 @@
 #include "framework/json.h"
 #include "jobs/artifact.h"
 #include "jobs/report.h"
+#include "jobs/report_curve.h"
 #include "tests/test.h"
 
 static const Stage STAGES_HERE[STAGE_COUNT] = {
@@ -168,6 +169,47 @@ static void test_formats(void)
     end();
 }
 
+static char *curve_printed(ReportFormat format)
+{
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *out = open_memstream(&text, &bytes);
+    CHECK_OK(report_print_curve(plan, format, out));
+    fclose(out);
+    return text;
+}
+
+static void finish_with_curve(const char *variant, int64_t seed, const char *bias, double unseen)
+{
+    char metrics[512];
+    snprintf(metrics, sizeof metrics, "{\"classes\": {}, \"curve\": {\"bias\": [null, %s, null], "
+             "\"panoptic.pq.seen\": [0.5, 0.4, 0], \"panoptic.pq.unseen\": [0, %g, 0.3], \"semantic.miou.seen\": [0.6, null, 0], "
+             "\"semantic.miou.unseen\": [0, 0.2, 0.4]}}", bias, unseen);
+    finish_trial(trial_of(variant, seed), metrics);
+}
+
+static void test_curve(void)
+{
+    begin(YAML);
+    CHECK_FAILS(report_print_curve(plan, REPORT_TABLE, stdout), STATUS_NOT_FOUND, "calibration.curve");
+    CHECK_FAILS(report_print_curve(plan, REPORT_LATEX, stdout), STATUS_USAGE, "table or csv");
+    finish_with_curve("full_method", 0, "0", 0.1);
+    finish_with_curve("full_method", 1, "0", 0.2);
+    replan();
+    char *text = curve_printed(REPORT_TABLE);
+    check_says(text, "no finished trial with a curve\n");
+    check_says(text, "     0      2     40.0 ± 0.0    15.0 ± 63.5              -     20.0 ± 0.0\n");
+    free(text);
+    text = curve_printed(REPORT_CSV);
+    check_says(text, ",-inf,2,0.5,0,0,0,0.59999999999999998,0,0,0\n");
+    check_says(text, ",inf,2,0,0,");
+    free(text);
+    finish_with_curve("full_method", 2, "1", 0.2);
+    replan();
+    CHECK_FAILS(report_print_curve(plan, REPORT_TABLE, stdout), STATUS_INVALID, "other biases");
+    end();
+}
+
 static void test_nothing_finished(void)
 {
     begin(YAML);
@@ -208,4 +250,5 @@ static void test_axes_and_groups(void)
     end();
 }
 
-TEST_MAIN(TEST(test_numbers), TEST(test_formats), TEST(test_nothing_finished), TEST(test_axes_and_groups))
+TEST_MAIN(TEST(test_numbers), TEST(test_formats), TEST(test_curve), TEST(test_nothing_finished),
+          TEST(test_axes_and_groups))
