@@ -16,10 +16,14 @@ static void print_garbage(const Garbage *garbage, const char *work, bool removed
         text_bytes((double)garbage->items[i].bytes, size, sizeof size);
         printf("%10s  %-60s  %s\n", size, garbage->items[i].path + skipped, garbage->items[i].why);
     }
+    if (garbage->count == 0) {
+        printf("%s: nothing to remove\n", work);
+        return;
+    }
     text_bytes((double)garbage->bytes, size, sizeof size);
     printf("%10s  %s in %zu place%s%s\n", size, removed ? "removed" : "could go", garbage->count,
            plural(garbage->count),
-           removed || garbage->count == 0 ? "" : ": the same command with --remove removes it");
+           removed ? "" : ": the same command with --remove removes it");
 }
 
 static Status collect(const char *work, const char *forget, bool removes)

@@ -77,6 +77,9 @@ static Status show(const LedgerFlags *flags, const Arguments *arguments)
     bool as_json = flags->format != NULL && strcmp(flags->format, "json") == 0;
     if (flags->format != NULL && !as_json && strcmp(flags->format, "text") != 0)
         return status_error(STATUS_USAGE, "ledger show: no format '%s': there are text and json", flags->format);
+    if (arguments->count == 2 && is_study_file(arguments->items[1]))
+        return status_error(STATUS_USAGE, "ledger show: JOB is missing: 'zeroth status --all %s' lists them",
+                            arguments->items[1]);
     const char *study = arguments->count == 3 ? arguments->items[1] : NULL;
     char *work;
     Ledger *ledger = NULL;

@@ -5,6 +5,7 @@
 
 #include "framework/files.h"
 #include "framework/memory.h"
+#include "jobs/artifact.h"
 #include "jobs/watch.h"
 
 Status load_plan(const CommonFlags *common, const Arguments *arguments, StageId last, Study **study, Plan **plan)
@@ -48,13 +49,26 @@ Status find_study(const CommonFlags *common, const Arguments *arguments, const c
     return *name != NULL && *work != NULL ? OK : status_no_memory(strlen(path), "a name");
 }
 
+/* A name with a slip in it is nobody's study: a request for it would wait for ever. */
+static Status check_known(const char *work, const char *name)
+{
+    char *directory = study_directory(work, name);
+    if (directory == NULL) return status_no_memory(strlen(name), "a path");
+    bool known = *name != '\0' && *name != '.' && strchr(name, '/') == NULL && file_exists(directory);
+    memory_free(directory);
+    return known ? OK
+                 : status_error(STATUS_NOT_FOUND, "no study '%s' in %s: name its STUDY.yaml, or its work directory by --work",
+                                name, work);
+}
+
 Status find_named_study(const CommonFlags *common, const Arguments *arguments, char **name, char **work)
 {
     const char *argument = arguments->items[0];
     if (is_study_file(argument)) return find_study(common, arguments, argument, name, work);
     *name = memory_copy_string(argument);
     *work = memory_copy_string(default_work(common));
-    return *name != NULL && *work != NULL ? OK : status_no_memory(strlen(argument), "a name");
+    if (*name == NULL || *work == NULL) return status_no_memory(strlen(argument), "a name");
+    return check_known(*work, argument);
 }
 
 Status follow_study(const char *work, const char *name, bool quiet)

@@ -18,7 +18,8 @@ bool is_study_file(const char *argument);
  * frees both, after a failure too. */
 Status find_study(const CommonFlags *common, const Arguments *arguments, const char *path, char **name, char **work);
 
-/* The same of the first argument, which is a study file or a study's name. */
+/* The same of the first argument, which is a study file or a study's name: one that the work directory has no record
+ * of is STATUS_NOT_FOUND. */
 Status find_named_study(const CommonFlags *common, const Arguments *arguments, char **name, char **work);
 /* Shows a study that another process runs, until that is gone or all is done. */
 Status follow_study(const char *work, const char *name, bool quiet);

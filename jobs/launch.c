@@ -108,7 +108,10 @@ Status launch_attempt(const char *program, const ExecutorTask *task, const char 
     Status status = log < 0 ? status_errno(errno, "open", task->log) : OK;
     if (status == OK) {
         int failed = spawn(&launch, log, mask, pid);
-        if (failed != 0) status = status_errno(failed, "start", launch.file);
+        if (failed == ENOENT && task->resources.ranks > 1)
+            status = status_error(STATUS_NOT_FOUND, "mpirun is not in PATH: install Open MPI, or set run.ranks=1");
+        else if (failed != 0)
+            status = status_errno(failed, "start", launch.file);
     }
     if (log >= 0) close(log);
     memory_free(launch.environment);

@@ -173,7 +173,10 @@ Status plan_print_halving(const Plan *plan, size_t most, FILE *out)
 {
     const Study *study = plan->study;
     const Halving *halving = plan->halving;
-    if (halving == NULL) return OK;
+    if (halving == NULL) {
+        fprintf(out, "%s: a study without halving\n", study->name);
+        return OK;
+    }
     fprintf(out, "\nhalving by %s (the %s the better) over %s, now in rung %d of %d:\n", study->halving.metric,
             study->halving.maximize ? "larger" : "smaller", study->halving.key, halving->rung + 1,
             study->halving.rungs);

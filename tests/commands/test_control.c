@@ -89,6 +89,7 @@ static void test_cancel_and_retry(void)
     Child run = PROGRAM_START("run", study_path(), "--work", work, ENDLESS);
     wait_for(run, "start   backbone");
     const char *key = started_key(run, "backbone");
+    CHECK_CODE(PROGRAM("cancel", "tinny", "--work", work), 4); /* a slip */
     CHECK_CODE(PROGRAM("cancel", study_path(), "ffffffffff", "--work", work, ENDLESS), 4);
     Result asked = PROGRAM("cancel", study_path(), key, "--work", work, ENDLESS);
     CHECK_CODE(asked, 0);

@@ -86,7 +86,7 @@ static void test_garbage_command(void)
     CHECK_CODE(PROGRAM("run", place.study, SHORT), 0);
     Result result = PROGRAM("gc", "--work", place.work, "--remove");
     CHECK_CODE(result, 0);
-    CHECK_SAYS(result.out, "removed in 0 places");
+    CHECK_SAYS(result.out, "nothing to remove");
     CHECK_INT(count_entries(text("%s/artifacts", place.work)), 5);
     result = PROGRAM("gc", "--work", place.work, "--forget", "tiny");
     CHECK_CODE(result, 0);
