@@ -97,6 +97,13 @@ Status attempt_report_warning(Attempt *attempt, const char *message)
     return append(attempt, &writer, false);
 }
 
+static void add_cpu(const Attempt *attempt, JsonWriter *writer)
+{
+    struct timespec used = {0};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    add_real(writer, "cpu", (double)used.tv_sec + (double)used.tv_nsec * 1e-9 - comm_waited(attempt->comm));
+}
+
 Status attempt_report_end(Attempt *attempt, Status outcome)
 {
     if (!attempt->leads) return OK;
@@ -108,6 +115,7 @@ Status attempt_report_end(Attempt *attempt, Status outcome)
     add_string(&writer, "message", status_message(outcome));
     add_integer(&writer, "step", attempt->step);
     add_real(&writer, "seconds", thread_clock() - attempt->started);
+    add_cpu(attempt, &writer);
     add_integer(&writer, "peak_memory", (int64_t)usage.ru_maxrss * 1024);
     return append(attempt, &writer, true);
 }
@@ -117,12 +125,10 @@ Status attempt_report_end(Attempt *attempt, Status outcome)
 /* Inside the monitor. A beat that cannot be written is left out: the main thread will meet the cause. */
 static void beat(Attempt *attempt)
 {
-    struct timespec used = {0};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
     JsonWriter writer;
     event_begin(&writer, EVENT_HEARTBEAT);
     add_integer(&writer, "step", atomic_load(&attempt->beat_step));
-    add_real(&writer, "cpu", (double)used.tv_sec + (double)used.tv_nsec * 1e-9 - comm_waited(attempt->comm));
+    add_cpu(attempt, &writer);
     status_free(event_append(&writer, attempt->events, false));
 }
 

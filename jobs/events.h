@@ -11,7 +11,7 @@
  *   metrics     step, values {name: number}
  *   checkpoint  step, seconds (that a thread wrote), waited (seconds that steps waited for it)
  *   warning     message
- *   end         outcome (name of a status code), message, step, seconds, peak_memory (bytes)
+ *   end         outcome (name of a status code), message, step, seconds, cpu, peak_memory (bytes)
  *
  * An attempt without "end" was killed, or runs yet. */
 #ifndef JOBS_EVENTS_H

@@ -144,12 +144,9 @@ static void fold_end(LedgerAttempt *a, double time, const Json *event)
 static void fold_activity(LedgerAttempt *a, EventKind kind, double time, const Json *event)
 {
     const Json *cpu = json_member(event, "cpu");
-    if (kind != EVENT_HEARTBEAT || cpu == NULL) {
-        a->active = time;
-        return;
-    }
-    if (cpu->real - a->cpu > LEAST_LOAD * (time - a->updated)) a->active = time;
-    a->cpu = cpu->real;
+    bool computed = cpu != NULL && cpu->real - a->cpu > LEAST_LOAD * (time - a->updated);
+    if (kind != EVENT_HEARTBEAT || cpu == NULL || computed) a->active = time;
+    if (cpu != NULL) a->cpu = cpu->real;
 }
 
 static Status fold_event(void *context, EventKind kind, double time, const Json *event)
