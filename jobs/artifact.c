@@ -33,6 +33,22 @@ static Status no_path(void)
     return status_no_memory(0, "a path");
 }
 
+Status work_list_keys(const char *work, const char *below, HashMap *keys)
+{
+    char *directory = path_join(work, below), **names = NULL;
+    size_t count = 0;
+    if (directory == NULL) return no_path();
+    Status status = directory_list_any(directory, &names, &count);
+    memory_free(directory);
+    for (size_t i = 0; i < count && status == OK; i++) {
+        Hash128 key;
+        uint32_t found;
+        if (hash_from_hex(names[i], &key)) status = hash_map_insert(keys, key, 0, &found);
+    }
+    names_free(names, count);
+    return status;
+}
+
 /* Checking ------------------------------------------------------------------ */
 
 static Status check_file(const char *directory, const Json *entry, const char *manifest, bool full)

@@ -8,6 +8,7 @@
 
 #include "framework/config.h"
 #include "framework/json.h"
+#include "jobs/hash_map.h"
 
 #define MANIFEST_NAME "artifact.json" /* a sharded data set has a manifest.json of its own */
 #define METRICS_NAME "metrics.json" /* final metrics of a trial: an object of name → number */
@@ -17,6 +18,10 @@ char *artifact_directory(const char *work, const char *key);               /* WO
 char *run_directory(const char *work, const char *key);                    /* WORK/runs/KEY */
 char *attempt_directory(const char *work, const char *key, int number);    /* WORK/runs/KEY/0001 */
 char *study_directory(const char *work, const char *name);                 /* WORK/studies/NAME */
+
+/* Adds the keys that are names in WORK/`below` ("artifacts", "runs"), each with 0: one listing instead of a look for
+ * each of many jobs. An absent directory has none; other names are passed over. */
+Status work_list_keys(const char *work, const char *below, HashMap *keys);
 
 /* OK where the artifact is there and every file has its size; with `full`, its
  * checksum too. STATUS_NOT_FOUND where there is no such directory,

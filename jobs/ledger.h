@@ -114,6 +114,9 @@ typedef struct LedgerFilter {
 typedef Status (*LedgerJobTaker)(void *context, const LedgerJob *job);
 /* Jobs by stage and key. */
 Status ledger_each_job(Ledger *ledger, const LedgerFilter *filter, LedgerJobTaker take, void *context);
+/* All jobs of WORK's ledger, for what is only better for knowing them: no ledger has none, and one that cannot be read
+ * is warned of and has none. Without memory: STATUS_NO_MEMORY. */
+Status ledger_each_known_job(const char *work, LedgerJobTaker take, void *context);
 /* Numbers of jobs per stage and state. */
 Status ledger_count_jobs(Ledger *ledger, const char *study, int64_t counts[STAGE_COUNT][JOB_STATE_COUNT]);
 /* Names of the studies, latest first, freed by names_free. */

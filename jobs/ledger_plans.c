@@ -1,7 +1,7 @@
 /* Studies, trials and jobs of a plan. */
 #include <string.h>
 
-#include "framework/memory.h"
+#include "jobs/artifact.h"
 #include "jobs/halving.h"
 #include "jobs/hash_map.h"
 #include "jobs/ledger_private.h"
@@ -80,27 +80,10 @@ static Status record_job(Ledger *ledger, const Plan *plan, const PlanJob *job, b
     return ledger_set_state(ledger, job->key, state, NULL, NULL);
 }
 
-/* Keys below WORK/runs: one list of the directory instead of a look for each of many jobs. */
-static Status list_traces(const char *work, HashMap *traces)
-{
-    char *runs = path_join(work, "runs"), **names = NULL;
-    size_t count = 0;
-    if (runs == NULL) return status_no_memory(0, "a path");
-    Status status = directory_list_any(runs, &names, &count);
-    memory_free(runs);
-    for (size_t i = 0; i < count && status == OK; i++) {
-        Hash128 key;
-        uint32_t found;
-        if (hash_from_hex(names[i], &key)) status = hash_map_insert(traces, key, 0, &found);
-    }
-    names_free(names, count);
-    return status;
-}
-
 static Status record_jobs(Ledger *ledger, const Plan *plan, const char *id)
 {
     HashMap traces = {0};
-    Status status = list_traces(ledger->work, &traces);
+    Status status = work_list_keys(ledger->work, "runs", &traces);
     for (size_t i = 0; i < plan->count && status == OK; i++) {
         Hash128 key;
         uint32_t found;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/ledger_private.h"
 
@@ -40,6 +41,21 @@ Status ledger_each_job(Ledger *ledger, const LedgerFilter *filter, LedgerJobTake
         status = take(context, &job);
     }
     return status;
+}
+
+Status ledger_each_known_job(const char *work, LedgerJobTaker take, void *context)
+{
+    Ledger *ledger = NULL;
+    LedgerFilter all = {.study = NULL, .prefix = NULL, .state = -1};
+    Status status = ledger_open_reader(work, &ledger);
+    if (status == OK) status = ledger_each_job(ledger, &all, take, context);
+    ledger_close(ledger);
+    if (status == OK || status_code(status) == STATUS_NO_MEMORY) return status;
+    if (status_code(status) == STATUS_NOT_FOUND)
+        status_free(status);
+    else
+        log_status(LOG_LEVEL_WARNING, status);
+    return OK;
 }
 
 Status ledger_count_jobs(Ledger *ledger, const char *study, int64_t counts[STAGE_COUNT][JOB_STATE_COUNT])

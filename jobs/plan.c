@@ -173,26 +173,11 @@ static Status plan_trial(Planner *planner, size_t trial)
     return OK;
 }
 
-/* Looks for artifacts only where there is a directory of that name: one list
- * of the directory instead of a look for each of ten thousand jobs. */
+/* Looks for artifacts only where there is a directory of that name. */
 static Status find_finished(Plan *plan)
 {
-    char *directory = path_join(plan->work, "artifacts"), **names = NULL;
-    size_t count = 0;
-    if (directory == NULL) return no_memory();
-    Status status = directory_list(directory, &names, &count);
-    memory_free(directory);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        return OK;
-    }
-    TRY(status);
     HashMap present = {0};
-    for (size_t i = 0; i < count && status == OK; i++) {
-        Hash128 key;
-        uint32_t found;
-        if (hash_from_hex(names[i], &key)) status = hash_map_insert(&present, key, 0, &found);
-    }
+    Status status = work_list_keys(plan->work, "artifacts", &present);
     for (size_t i = 0; i < plan->count && status == OK; i++) {
         PlanJob *job = &plan->jobs[i];
         Hash128 key;
@@ -210,7 +195,6 @@ static Status find_finished(Plan *plan)
         }
     }
     hash_map_free(&present);
-    names_free(names, count);
     return status;
 }
 

@@ -1,6 +1,5 @@
 #include "jobs/plan_estimate.h"
 
-#include "framework/log.h"
 #include "framework/memory.h"
 #include "jobs/hash_map.h"
 #include "jobs/ledger.h"
@@ -50,22 +49,6 @@ static Status take_job(void *context, const LedgerJob *job)
     return OK;
 }
 
-/* Without a ledger nothing is known; a damaged one must not keep the plan from being shown. */
-static Status read_ledger(Estimator *estimator)
-{
-    Ledger *ledger = NULL;
-    LedgerFilter all = {.study = NULL, .prefix = NULL, .state = -1};
-    Status status = ledger_open_reader(estimator->plan->work, &ledger);
-    if (status == OK) status = ledger_each_job(ledger, &all, take_job, estimator);
-    ledger_close(ledger);
-    if (status == OK || status_code(status) == STATUS_NO_MEMORY) return status;
-    if (status_code(status) == STATUS_NOT_FOUND)
-        status_free(status);
-    else
-        log_status(LOG_LEVEL_WARNING, status);
-    return OK;
-}
-
 /* Times --------------------------------------------------------------------------- */
 
 static const Pace *pace_of(const Estimator *estimator, StageId stage)
@@ -108,7 +91,7 @@ static Status estimate(Estimator *estimator, PlanEstimate *out)
         hash_from_hex(plan->jobs[i].key, &hash);
         TRY(hash_map_insert(&estimator->jobs, hash, (uint32_t)i, &found));
     }
-    TRY(read_ledger(estimator));
+    TRY(ledger_each_known_job(estimator->plan->work, take_job, estimator));
     for (size_t i = 0; i < plan->count; i++) {
         if (plan->jobs[i].need != JOB_NEEDED) continue;
         estimator->seconds[i] = seconds_of(estimator, (uint32_t)i);

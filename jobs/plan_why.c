@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "framework/files.h"
-#include "framework/log.h"
 #include "jobs/artifact.h"
 #include "jobs/halving.h"
 #include "jobs/ledger.h"
@@ -53,22 +52,6 @@ static Status keep_past(void *context, const LedgerJob *job)
                    .message = arena_copy_string(why->book.arena, job->message != NULL ? job->message : "")};
     if (past->cause == NULL || past->message == NULL) return no_memory();
     return hash_map_insert(&why->past_of, hash, (uint32_t)why->past_count++, &number);
-}
-
-/* Without a ledger the directories still tell most of it; a damaged one must not keep them from it. */
-static Status read_ledger(PlanWhy *why)
-{
-    Ledger *ledger = NULL;
-    LedgerFilter all = {.study = NULL, .prefix = NULL, .state = -1};
-    Status status = ledger_open_reader(why->plan->work, &ledger);
-    if (status == OK) status = ledger_each_job(ledger, &all, keep_past, why);
-    ledger_close(ledger);
-    if (status == OK || status_code(status) == STATUS_NO_MEMORY) return status;
-    if (status_code(status) == STATUS_NOT_FOUND)
-        status_free(status);
-    else
-        log_status(LOG_LEVEL_WARNING, status);
-    return OK;
 }
 
 static const Past *find_past(const PlanWhy *why, const PlanJob *job)
@@ -280,7 +263,7 @@ Status plan_why_create(const Plan *plan, PlanWhy **out)
     why->plan = plan;
     Status status = facts_read(&why->book, plan->work);
     if (status == OK) status = facts_allocate(&why->book, &why->facts);
-    if (status == OK) status = read_ledger(why);
+    if (status == OK) status = ledger_each_known_job(why->plan->work, keep_past, why);
     if (status == OK)
         *out = why;
     else

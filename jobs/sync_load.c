@@ -2,8 +2,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "framework/files.h"
 #include "framework/memory.h"
+#include "jobs/artifact.h"
 #include "jobs/sync_private.h"
 
 static Status no_memory(void)
@@ -45,27 +45,6 @@ static Status merge_submissions(Sync *sync)
     return status;
 }
 
-/* Each artifact appears whole by one rename, so a listing tells which are there. */
-static Status list_artifacts(Sync *sync)
-{
-    char *directory = path_join(sync->work, "artifacts"), **names = NULL;
-    size_t count = 0;
-    if (directory == NULL) return no_memory();
-    Status status = directory_list(directory, &names, &count);
-    memory_free(directory);
-    if (status_code(status) == STATUS_NOT_FOUND) {
-        status_free(status);
-        return OK;
-    }
-    for (size_t i = 0; i < count && status == OK; i++) {
-        Hash128 key;
-        uint32_t found;
-        if (hash_from_hex(names[i], &key)) status = hash_map_insert(&sync->artifacts, key, 0, &found);
-    }
-    names_free(names, count);
-    return status;
-}
-
 Status sync_load(Sync *sync)
 {
     struct timespec now;
@@ -84,7 +63,7 @@ Status sync_load(Sync *sync)
     TRY(slurm_outcomes_read(sync->work, &sync->outcomes));
     TRY(slurm_waves_read(sync->work, &sync->waves, &sync->wave_count));
     TRY(control_read(sync->work, &sync->requests));
-    return list_artifacts(sync);
+    return work_list_keys(sync->work, "artifacts", &sync->artifacts);
 }
 
 void sync_free(Sync *sync)
