@@ -201,6 +201,8 @@ static void test_cut_off_at_the_time_limit(void)
     case_hold(&c, true);
     case_submit(&c);
     await_checkpoints(&c, key, 1, 2);
+    /* Stopped, it cannot use the SIGTERM that Slurm sends before its SIGKILL: else it may be back in the queue in time. */
+    SHELL("pkill -STOP -f '[/]cut/work/'");
     await_shell("sleep 1; test \"$(squeue -h -o '%%j %%k' | grep -c 'backbone.*zeroth cut')\" = 0");
     settle_until(&c, key, 2);
     SHELL("grep -q '\"cause\":\"time-limit\"' %s/slurm/outcomes.jsonl", c.work);
